@@ -1,0 +1,31 @@
+"""The graph, without Twisted: nodes, hooks, messages and their two forms.
+
+What a node type needs is here and in `ngksock.netgraph.layout`.
+"""
+
+from ngksock.netgraph.command import Reply, Row, Rows, command, command_later, rows_of
+from ngksock.netgraph.graph import Graph
+from ngksock.netgraph.hook import Hook
+from ngksock.netgraph.lexer import ParseError
+from ngksock.netgraph.message import Item, Message
+from ngksock.netgraph.node import Node
+from ngksock.packet import EOF, Batch, Packet, Tag
+
+__all__ = [
+    "EOF",
+    "Batch",
+    "Graph",
+    "Hook",
+    "Item",
+    "Message",
+    "Node",
+    "Packet",
+    "ParseError",
+    "Reply",
+    "Row",
+    "Rows",
+    "Tag",
+    "command",
+    "command_later",
+    "rows_of",
+]

@@ -1,0 +1,395 @@
+"""The graph: nodes, their ids and names, and how messages reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from errno import EADDRINUSE, EINVAL, ENETDOWN, ENOENT, ENXIO
+from typing import Any, Final
+
+from ngksock._inetgraph import INodeType
+from ngksock.netgraph.flow import Flow
+from ngksock.netgraph.generic import COMMON_ROWS, PASSED
+from ngksock.netgraph.hook import Hook
+from ngksock.netgraph.message import READONLY, Item, Message
+from ngksock.netgraph.node import Node, bare_node
+from ngksock.netgraph.path import Path, check_node_name, decode_id
+from ngksock.netgraph.worklist import DEPTH, Worklist
+
+__all__ = ["Graph"]
+
+_ID_END: Final = 1 << 32
+
+
+class Graph:
+    """
+    A graph of nodes; a process may have several.
+
+    Everything foreign is an argument: nothing here knows of Twisted, of
+    sockets or of the time.
+
+    Args:
+        find_type: Returns the type of that name; raises OSError(ENOENT).
+        soon: Arranges for a callable to be called in a later turn of the
+            reactor.
+        clock: Returns the time in seconds, never going back.
+        report: Takes a sentence for the operator and, where a node's code
+            failed, the exception.
+        checking: True in a dry run: nodes open nothing.
+        available: Returns the names of the types that could be found.
+        reactor: Opaque here; nodes that open sockets or wait for a time take
+            it from here.
+
+    ``shared`` is where node types keep what all their nodes of this graph share.
+    """
+
+    def __init__(
+        self,
+        find_type: Callable[[str], INodeType],
+        soon: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float],
+        report: Callable[[str, Exception | None], None],
+        checking: bool = False,
+        available: Callable[[], list[str]] = list,
+        reactor: Any = None,
+    ) -> None:
+        self.soon = soon
+        self.clock = clock
+        self.report = report
+        self.checking = checking
+        self.available = available
+        self.reactor = reactor
+        self.shared: dict[str, Any] = {}
+        self.work = Worklist(soon)
+        self.flow = Flow(self.bug)
+        self.nodes: dict[int, Node] = {}
+        self.names: dict[str, Node] = {}
+        self.types: dict[str, INodeType] = {}
+        self.living: dict[str, int] = {}
+        self.bugs: dict[tuple[int, str], int] = {}
+        self._find_type = find_type
+        self._last_id = 0
+
+    def __iter__(self) -> Iterator[Node]:
+        """Iterate over the nodes by ascending id."""
+        return iter(sorted(self.nodes.values(), key=lambda node: node.id))
+
+    def bug(self, node: Node, error: Exception) -> None:
+        """Report an exception that the code of *node* should not have raised, once a kind."""
+        key = (node.id, type(error).__name__)
+        self.bugs[key] = count = self.bugs.get(key, 0) + 1
+        if count == 1:
+            self.report(f"{node.type.name} node {node!r} failed", error)
+
+    # -- types and nodes ------------------------------------------------------------
+
+    def type(self, name: str) -> INodeType:
+        """
+        Return the type of that name, loading it on first use.
+
+        Raises:
+            OSError: ENOENT, there is none.
+        """
+        found = self.types.get(name)
+        if found is None:
+            found = self.types[name] = self._find_type(name)
+        return found
+
+    def make(self, kind: INodeType) -> Node:
+        """
+        Make a node of type *kind*, without hooks and without a name.
+
+        Raises:
+            OSError: The constructor's own.
+        """
+        try:
+            node = bare_node(kind.constructor())
+        except OSError:
+            raise
+        except Exception as error:
+            self.report(f"the constructor of type {kind.name} failed", error)
+            raise OSError(EINVAL, f"the constructor of type {kind.name} failed") from error
+        self.add(kind, node)
+        return node
+
+    def add(self, kind: INodeType, node: Node) -> None:
+        """Bring *node*, which the caller made, into the graph."""
+        self.types.setdefault(kind.name, kind)
+        node.type = kind
+        node.graph = self
+        node.id = self._new_id()
+        self.nodes[node.id] = node
+        self.living[kind.name] = self.living.get(kind.name, 0) + 1
+
+    def _new_id(self) -> int:
+        number = self._last_id
+        while True:
+            number = number + 1 if number + 1 < _ID_END else 1
+            if number not in self.nodes:
+                self._last_id = number
+                return number
+
+    def rename(self, node: Node, name: str) -> None:
+        """
+        Give *node* a name, or another one.
+
+        Raises:
+            OSError: EINVAL, not a legal name; EADDRINUSE, another node has it.
+        """
+        if name == node.name:
+            return
+        check_node_name(name)
+        if name in self.names:
+            raise OSError(EADDRINUSE, f'another node has the name "{name}"')
+        self.names.pop(node.name, None)
+        node.name = name
+        self.names[name] = node
+
+    # -- addressing -------------------------------------------------------------------
+
+    def find(self, text: str, here: Node | None) -> tuple[Node, Hook | None]:
+        """
+        Resolve an address (netgraph.md §4.2).
+
+        Args:
+            text: The address.
+            here: The local node, for relative addresses.
+
+        Returns:
+            The node, and its hook by which the path arrived, or None.
+
+        Raises:
+            OSError: EINVAL, malformed; ENOENT, no such node or hook; ENXIO,
+                the node is being destroyed.
+        """
+        path = Path.parse(text)
+        node = here
+        if path.node is not None:
+            number = decode_id(path.node)
+            node = self.names.get(path.node) if number is None else self.nodes.get(number)
+            if node is None:
+                raise OSError(ENOENT, f'there is no node "{path.node}:"')
+        if node is None:
+            raise OSError(EINVAL, f'path "{text}" is relative, and there is no local node')
+        arrival: Hook | None = None
+        for name in path.hooks:
+            hook = node.hooks.get(name)
+            if hook is None or not hook.valid:
+                raise OSError(ENOENT, f'node {node!r} has no hook "{name}"')
+            arrival = hook.peer
+            node = arrival.node
+        if not node.valid:
+            raise OSError(ENXIO, f"node {node!r} is being destroyed")
+        return node, arrival
+
+    # -- messages -----------------------------------------------------------------------
+
+    def send(self, source: Node, text: str, message: Message) -> None:
+        """
+        Send *message* to the address *text*, resolved at *source*.
+
+        The message is applied, and what the target replied at once has been
+        delivered to *source*, when this returns (unless it is called from
+        within another call: then the replies follow when that ends).
+
+        Raises:
+            OSError: The address's errors; the target's; that of the delivery
+                of its reply.
+        """
+        node, arrival = self.find(text, source)
+        self.deliver(node, Item(message, source.id), arrival)
+
+    def send_hook(self, hook: Hook, message: Message) -> None:
+        """
+        Send *message* to the node beyond *hook*, from the node that owns it.
+
+        Raises:
+            OSError: ENETDOWN, the link is going; the target's.
+        """
+        if not hook.valid:
+            raise OSError(ENETDOWN, f"hook {hook.name} is not connected")
+        self.deliver(hook.peer.node, Item(message, hook.node.id), hook.peer)
+
+    def deliver(self, node: Node, item: Item, arrival: Hook | None = None) -> None:
+        """
+        Deliver *item* to *node*, now or, while it is busy, when the outermost call returns.
+
+        Raises:
+            OSError: What the node answered; EINVAL, its code failed.
+        """
+        work = self.work
+        if work.depth >= DEPTH or (node.busy and not item.message.cmd & READONLY):
+            work.call(lambda: self._deliver_late(node, item, arrival))
+            return
+        work.enter()
+        node.busy += 1
+        item.target = node
+        try:
+            self._dispatch(node, item, arrival)
+        except OSError:
+            if not item.replied:  # of an error and a reply the reply counts (§3.4)
+                raise
+        except Exception as error:
+            self.bug(node, error)
+            if not item.replied:
+                raise OSError(EINVAL, f"node {node!r} failed; the log says where") from error
+        finally:
+            node.busy -= 1
+            work.leave()
+        if item.error is not None:
+            raise item.error
+
+    def _deliver_late(self, node: Node, item: Item, arrival: Hook | None) -> None:
+        if not node.valid and node.id not in self.nodes:
+            return
+        if arrival is not None and not arrival.valid:
+            arrival = None
+        try:
+            self.deliver(node, item, arrival)
+        except OSError as error:
+            if item.cause is not None:
+                item.cause.error = error
+
+    def _dispatch(self, node: Node, item: Item, arrival: Hook | None) -> None:
+        message = item.message
+        if message.is_response or message.cookie not in COMMON_ROWS:
+            node.rcvmsg(item, arrival)
+            return
+        common = COMMON_ROWS[message.cookie]
+        row = common.rows.find(message.cookie, message.cmd)
+        if row is None:
+            raise OSError(EINVAL, f"no generic message has the number {message.cmd:#x}")
+        if row.name in PASSED:
+            node.rcvmsg(item, arrival)
+        else:
+            row.call(common, item, self.reply, node)
+
+    def reply(self, item: Item, data: bytes, cmdstr: str = "", source: int | None = None) -> None:
+        """
+        Answer *item* with *data*; the response is queued to its sender (§3.4).
+
+        Args:
+            item: The request.
+            data: The response's arguments, in binary form.
+            cmdstr: A name for its header, if not the request's.
+            source: The id it comes from, if not the node that was asked.
+        """
+        item.replied = True
+        message = item.message.response(data)
+        if cmdstr:
+            message = replace(message, cmdstr=cmdstr)
+        answer = Item(message, item.target.id if source is None else source, item)
+        self.work.call(lambda: self._answer(item, answer))
+
+    def _answer(self, item: Item, answer: Item) -> None:
+        requester = self.nodes.get(item.source)
+        if requester is None:
+            item.error = OSError(EINVAL, "the requester is gone, and the reply with it")
+        else:
+            self._deliver_late(requester, answer, None)
+
+    # -- the end of a node ------------------------------------------------------------------
+
+    def rmnode(self, node: Node) -> None:
+        """Destroy *node* now (netgraph.md §5.6); once is enough."""
+        if node.closing:
+            return
+        self._invalidate(node)
+        node.closing = True
+        self.work.enter()
+        try:
+            self._guard(node, node.close)
+            for hook in reversed(list(node.hooks.values())):
+                self.rmhook(hook)
+            stay = self._guard(node, node.shutdown)
+        finally:
+            self.work.leave()
+        if stay is True:
+            self._revive(node)
+            return
+        self.living[node.type.name] -= 1
+        for key in [key for key in self.bugs if key[0] == node.id]:
+            del self.bugs[key]
+
+    def rmnode_self(self, node: Node) -> None:
+        """Let *node* end once the call under way has returned; it is invalid at once."""
+        if node.valid:
+            self._invalidate(node)
+            self.work.call(lambda: self.rmnode(node))
+
+    def _invalidate(self, node: Node) -> None:
+        node.valid = False
+        self.nodes.pop(node.id, None)
+        if node.name and self.names.get(node.name) is node:
+            del self.names[node.name]
+
+    def _revive(self, node: Node) -> None:
+        node.valid, node.closing = True, False
+        self.nodes[node.id] = node
+        if node.name:
+            if node.name in self.names:
+                node.name = ""
+            else:
+                self.names[node.name] = node
+
+    def _guard(self, node: Node, method: Callable[..., Any], *args: object) -> Any:
+        """Call a method of *node* that cannot refuse."""
+        try:
+            return method(*args)
+        except Exception as error:
+            self.bug(node, error)
+            return None
+
+    def close(self) -> None:
+        """Destroy every node, the youngest first."""
+        for node in reversed(list(self)):
+            self.rmnode(node)
+
+    # -- links -------------------------------------------------------------------------------
+
+    def rmhook(self, hook: Hook) -> None:
+        """Remove *hook* and its peer; the peer's node learns of it first (§5.5)."""
+        if hook.node.hooks.get(hook.name) is not hook:
+            return
+        peer = hook.peer
+        ends = [hook] if peer is hook else [peer, hook]
+        sinks = self.flow.cut(ends)
+        self.work.enter()
+        try:
+            for end in ends:
+                end.unlink()
+            for end in ends:
+                if end.node.hooks.get(end.name) is end:
+                    del end.node.hooks[end.name]
+                    self._guard(end.node, end.node.disconnect, end)
+            self.flow.renew(sinks)
+        finally:
+            self.work.leave()
+
+    def bypass(self, one: Hook, other: Hook) -> None:
+        """
+        Join the peers of two hooks of one node, and remove those hooks (§5.8).
+
+        The outer nodes keep their hooks, are told nothing, and lose no packet
+        that waits.
+        """
+        left, right = one.peer, other.peer
+        if left is other or left is one or right is other:
+            self.rmhook(one)
+            self.rmhook(other)
+            return
+        sinks = self.flow.cut([one, other, left, right])
+        self.work.move(one, right)
+        self.work.move(other, left)
+        self.work.enter()
+        try:
+            for hook in (one, other):
+                hook.unlink()
+            left.link(right)
+            right.link(left)
+            for hook in (one, other):
+                del hook.node.hooks[hook.name]
+                self._guard(hook.node, hook.node.disconnect, hook)
+            self.flow.renew(sinks)
+        finally:
+            self.work.leave()

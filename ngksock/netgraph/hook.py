@@ -1,0 +1,250 @@
+"""Hooks: the ends of a link, where packets are sent and counted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from errno import EINVAL, EIO, ENETDOWN, errorcode
+from typing import TYPE_CHECKING, Any
+
+from ngksock.netgraph.worklist import DEPTH
+from ngksock.packet import Batch, Packet
+
+if TYPE_CHECKING:
+    from ngksock.netgraph.node import Node
+
+__all__ = ["Hook", "one_by_one"]
+
+RcvData = Callable[["Hook", Packet], None]
+RcvBatch = Callable[["Hook", Batch], None]
+
+
+def _down(hook: Hook, packet: Packet) -> None:
+    raise OSError(ENETDOWN, "the hook is not connected")
+
+
+def _down_batch(hook: Hook, batch: Batch) -> None:
+    hook.drop(ENETDOWN, len(batch))  # an unlinked hook is its own peer
+
+
+class Hook:
+    """
+    One end of a link; made by the graph, never by a node type.
+
+    Args:
+        node: The node it belongs to.
+        name: Its name there.
+
+    ``peer`` is the hook at the other end, ``private`` the owner's to use.
+    ``rcvdata`` and ``rcvbatch``, set in ``newhook`` or ``connect``, override
+    the node's own for this hook.  ``packets`` and ``bytes`` count what was
+    sent out of this hook and ``drops`` what of that was lost at the far end or
+    on the way there, by errno; what the peer received is their difference.
+    ``sinks`` holds the hooks beyond this one whose owners are over their
+    high-water mark (see `ngksock.netgraph.flow`).
+    """
+
+    __slots__ = (
+        "_batch",
+        "_data",
+        "_work",
+        "backlog",
+        "bytes",
+        "drops",
+        "name",
+        "node",
+        "packets",
+        "peer",
+        "private",
+        "rcvbatch",
+        "rcvdata",
+        "sinks",
+        "valid",
+        "waiting",
+    )
+
+    def __init__(self, node: Node, name: str) -> None:
+        self.node = node
+        self.name = name
+        self.peer: Hook = self  # until it is linked; always somebody's afterwards
+        self.private: Any = None
+        self.valid = False
+        self.packets = 0
+        self.bytes = 0
+        self.drops: dict[int, int] = {}
+        self.rcvdata: RcvData | None = None
+        self.rcvbatch: RcvBatch | None = None
+        self.sinks: set[Hook] | None = None
+        self.waiting = 0
+        self.backlog: deque[Packet | Batch] | None = None
+        self._work = node.graph.work
+        self._data: RcvData = _down
+        self._batch: RcvBatch = _down_batch
+
+    def __repr__(self) -> str:
+        return f"<Hook {self.name} of {self.node!r}>"
+
+    @property
+    def high(self) -> bool:
+        """Whether a sink beyond this hook asks its sources to hold back."""
+        return bool(self.sinks)
+
+    # -- life, for the graph alone -------------------------------------------
+
+    def link(self, peer: Hook) -> None:
+        """Decide, once, whom packets sent out of this hook reach, and how."""
+        self.peer = peer
+        self.valid = True
+        node = peer.node
+        self._data = peer.rcvdata or node.rcvdata
+        if peer.rcvbatch is not None:
+            self._batch = peer.rcvbatch
+        elif peer.rcvdata is not None:
+            self._batch = self._one_by_one
+        else:
+            self._batch = node.rcvbatch
+
+    def unlink(self) -> None:
+        """Refuse packets from now on; what waits is lost and counted as EIO."""
+        self.valid = False
+        self.peer = self
+        self._data = _down
+        self._batch = _down_batch
+        lost = self._work.forget(self)
+        if lost:
+            self.drop(EIO, lost)
+
+    # -- sending ----------------------------------------------------------------
+
+    def send_data(self, packet: Packet) -> None:
+        """
+        Send *packet* out of this hook, to the node at the other end.
+
+        Args:
+            packet: Belongs to the receivers from now on; never changed again.
+
+        Raises:
+            OSError: What the far node answered; ENETDOWN, the link is going;
+                ENOBUFS, the work list is full.  The loss is counted already.
+        """
+        work = self._work
+        self.packets += 1
+        self.bytes += packet.len
+        if work.depth >= DEPTH or self.waiting or work.credit <= 0:
+            error = self._defer(packet, 1)
+            if error is not None:
+                raise error
+            return
+        work.depth += 1
+        work.credit -= 1
+        try:
+            self._data(self.peer, packet)
+        except OSError as error:
+            self.lost(error)
+            raise
+        except Exception as error:
+            self.bug(error, 1)
+        finally:
+            if work.depth == 1:
+                work.settle()
+            work.depth -= 1
+
+    def send_batch(self, batch: Batch) -> None:
+        """
+        Send all of *batch* out of this hook; losses are counted, never raised.
+
+        Args:
+            batch: Belongs to the receivers from now on; never changed again.
+        """
+        work = self._work
+        self.packets += len(batch)
+        self.bytes += batch.nbytes
+        if work.depth >= DEPTH or self.waiting or work.credit <= 0:
+            self._defer(batch, len(batch))
+            return
+        work.depth += 1
+        work.credit -= 1
+        try:
+            self._batch(self.peer, batch)
+        except Exception as error:
+            self.bug(error, len(batch))
+        finally:
+            if work.depth == 1:
+                work.settle()
+            work.depth -= 1
+
+    def deliver(self, load: Packet | Batch) -> None:
+        """Deliver what waited in the work list; nobody is left to raise to."""
+        work = self._work
+        work.enter()
+        try:
+            if isinstance(load, Batch):
+                self._batch(self.peer, load)
+            else:
+                self._data(self.peer, load)
+        except OSError as error:
+            self.lost(error)
+        except Exception as error:
+            self.bug(error, len(load) if isinstance(load, Batch) else 1)
+        finally:
+            work.leave()
+
+    def send_flow(self, high: bool) -> None:
+        """
+        Tell the node beyond that this side is over its high-water mark, or again under it.
+
+        Called by a sink on its own hook, and by a node that passes on in its
+        ``rcvflow`` what it was told (house.md "Back-pressure").
+        """
+        self.node.graph.flow.send(self, high)
+
+    # -- counting ------------------------------------------------------------------
+
+    def drop(self, errno: int, count: int = 1) -> None:
+        """Count *count* packets sent out of this hook as lost for *errno*."""
+        self.drops[errno] = self.drops.get(errno, 0) + count
+
+    def drop_names(self) -> dict[str, int]:
+        """Return the losses by errno name, for people."""
+        return {errorcode.get(number, str(number)): n for number, n in self.drops.items()}
+
+    def lost(self, error: OSError) -> None:
+        """
+        Count a packet sent out of this hook as lost for *error*.
+
+        A loss is counted once, on the hook nearest to it: the same exception
+        on its way back to the sender, past the hooks before, is not another.
+        """
+        if self._work.counted is not error:
+            self._work.counted = error
+            self.drop(error.errno or EINVAL)
+
+    def bug(self, error: Exception, count: int = 1) -> None:
+        """Count *count* packets as lost to an error in the far node's code, and report it."""
+        self.drop(EINVAL, count)
+        self.peer.node.graph.bug(self.peer.node, error)
+
+    def _defer(self, load: Packet | Batch, count: int) -> OSError | None:
+        try:
+            self._work.defer(self, load)
+        except OSError as error:
+            self.drop(error.errno or EINVAL, count)
+            self._work.counted = error
+            return error
+        return None
+
+    def _one_by_one(self, hook: Hook, batch: Batch) -> None:
+        """Feed a hook that overrides ``rcvdata`` alone."""
+        one_by_one(self._data, hook, batch)
+
+
+def one_by_one(rcvdata: RcvData, hook: Hook, batch: Batch) -> None:
+    """Give *batch* to a *rcvdata* packet by packet; count what each one loses."""
+    sender = hook.peer
+    for packet in batch:
+        try:
+            rcvdata(hook, packet)
+        except OSError as error:
+            sender.lost(error)
+        except Exception as error:
+            sender.bug(error)

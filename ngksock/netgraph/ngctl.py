@@ -1,0 +1,160 @@
+"""The language of ngctl(8): words, and the table of commands (netgraph.md §9.2, §9.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from errno import EINVAL
+from typing import Final
+
+__all__ = ["COMMANDS", "Command", "LineError", "Quit", "Word", "find_command", "near", "split"]
+
+
+class Quit(Exception):
+    """The command ``quit``: the file or the session ends here, with success."""
+
+
+class LineError(OSError):
+    """
+    Why a line could not be carried out.
+
+    Args:
+        errno: As everywhere.
+        strerror: A sentence.
+        at: Position of the offending word in the line.
+        command: The command's name, or "" where the line names none.
+        remedy: What may help, or "".
+        syntax: Whether the line is wrong in itself, not for the state of
+            the graph or of the system.
+    """
+
+    def __init__(
+        self,
+        errno: int,
+        strerror: str,
+        at: int = 0,
+        command: str = "",
+        remedy: str = "",
+        syntax: bool = False,
+    ) -> None:
+        super().__init__(errno, strerror)
+        self.at = at
+        self.command = command
+        self.remedy = remedy
+        self.syntax = syntax
+
+
+class Word(str):
+    """A word of a line, and ``start``, its position there."""
+
+    start: int
+
+    @classmethod
+    def at(cls, text: str, start: int) -> Word:
+        """Return *text* as the word that begins at *start*."""
+        word = cls(text)
+        word.start = start
+        return word
+
+    def unquoted(self) -> str:
+        """Return the word without quotes if they enclose all of it."""
+        return self[1:-1] if _QUOTED.fullmatch(self) else str(self)
+
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_WORD: Final = re.compile(rf"(?:{_QUOTED.pattern}|\S)+", re.DOTALL)
+
+
+def split(line: str) -> list[Word]:
+    """
+    Split *line* into words at blanks; a ``"..."`` run within a word keeps its own.
+
+    A quote that nothing closes is an ordinary character.
+    """
+    return [Word.at(match[0], match.start()) for match in _WORD.finditer(line)]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table of netgraph.md §9.2."""
+
+    name: str
+    syntax: str
+    summary: str
+    least: int
+    most: int | None
+    aliases: tuple[str, ...] = ()
+    keeps_quotes: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the aliases."""
+        return (self.name, *self.aliases)
+
+
+COMMANDS: Final = (
+    Command("config", "config <path> [arguments]", "show or set the text configuration of a node",
+            1, None, keeps_quotes=True),
+    Command("connect", "connect [path] <relpath> <hook> <peerhook>", "link hooks of two nodes",
+            3, 4, ("join",)),
+    Command("debug", "debug [level]", "show or set the debug level", 0, 1),
+    Command("dot", "dot [-c] [outputfile]", "draw the graph for GraphViz",
+            0, 2, ("graphviz", "confdot")),
+    Command("help", "help [command]", "list the commands, or explain one", 0, None, ("?",)),
+    Command("list", "list [-ln]", "list all nodes", 0, 2, ("ls",)),
+    Command("mkpeer", "mkpeer [path] <type> <hook> <peerhook>",
+            "make a node, linked to another", 3, 4),
+    Command("msg", "msg path command [args ... ]", "send a message to a node",
+            2, None, ("cmd",), keeps_quotes=True),
+    Command("name", "name <path> <name>", "name a node", 2, 2),
+    Command("read", "read <filename>", "run the commands in a file", 1, 1, ("source", ".")),
+    Command("rmhook", "rmhook [path] <hook>", "remove a hook, and the link with it",
+            1, 2, ("disconnect",)),
+    Command("show", "show [-n] <path>", "show a node and its hooks", 1, 2, ("inquire", "info")),
+    Command("shutdown", "shutdown <path>", "end a node", 1, 1, ("kill", "rmnode")),
+    Command("status", "status <path>", "show the status of a node", 1, 1),
+    Command("types", "types", "list the types in use", 0, 0),
+    Command("write", "write hook < -f file | byte ... >", "send a packet out of a hook",
+            2, None, ("w",)),
+    Command("quit", "quit", "end", 0, 0, ("exit",)),
+)  # fmt: skip
+"""The commands of ngctl, in the order of its help."""
+
+
+def find_command(word: str, at: int = 0) -> Command:
+    """
+    Return the command that *word* abbreviates, or is.
+
+    Raises:
+        LineError: EINVAL: no command, or more than one, begins so.
+    """
+    low = word.lower()
+    exact = [entry for entry in COMMANDS if low in entry.names]
+    found = exact or [entry for entry in COMMANDS if any(n.startswith(low) for n in entry.names)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(entry.name for entry in found)
+        raise LineError(
+            EINVAL, f'"{word}": ambiguous command', at, remedy=f"it may be {names}", syntax=True
+        )
+    names_like = near(word, (name for entry in COMMANDS for name in entry.names))
+    raise LineError(EINVAL, f'"{word}": unknown command', at, remedy=names_like, syntax=True)
+
+
+def near(word: str, names: Iterable[str], form: str = "{}") -> str:
+    """
+    Return a remedy that offers what is spelt nearly as *word*, or "".
+
+    Args:
+        word: What was written.
+        names: What there is; beyond two thousand names the rest is not looked at.
+        form: How a name is to be written, with ``{}`` in its place.
+    """
+    limited = [name for name, _ in zip(names, range(2000), strict=False)]
+    close = get_close_matches(word, limited, 2)
+    return (
+        "did you mean " + " or ".join(f'"{form.format(n)}"' for n in close) + "?" if close else ""
+    )

@@ -1,0 +1,1 @@
+"""The stock types of node, one file each, named after the type."""

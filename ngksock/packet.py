@@ -1,0 +1,115 @@
+"""What travels through a graph: packets, their tags, and batches of them.
+
+The packet is the unit of meaning, the batch the unit of delivery.  Both are
+immutable once sent: a hub hands the same object to all of its hooks, and a
+node that wants other contents makes a new packet with `Packet.replace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+__all__ = ["EOF", "Batch", "Packet", "Tag"]
+
+
+class Tag:
+    """
+    A note that travels with a packet, as FreeBSD's mbuf tags do.
+
+    Args:
+        cookie: Whose namespace *type* belongs to (a node type's cookie).
+        type: The kind of tag within *cookie*.
+        data: The contents in their binary form; never changed later.
+    """
+
+    __slots__ = ("cookie", "data", "type")
+
+    def __init__(self, cookie: int, type: int, data: bytes) -> None:
+        self.cookie = cookie
+        self.type = type
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Tag({self.cookie}, {self.type}, {self.data!r})"
+
+
+class Packet:
+    """
+    One packet: a byte string, tags, and perhaps the end-of-file mark.
+
+    Args:
+        data: The bytes; the packet owns them, so nobody may write to them
+            any more.
+        tags: Tags that travel along.  The tuple is never changed: copies of
+            a packet share it.
+        eof: True for the mark a stream sends when it has ended (empty data).
+
+    ``len`` is the number of bytes, kept in a slot because every hop counts it.
+    """
+
+    __slots__ = ("data", "eof", "len", "tags")
+
+    def __init__(
+        self,
+        data: bytes | memoryview,
+        tags: tuple[Tag, ...] = (),
+        eof: bool = False,
+    ) -> None:
+        self.data = data
+        self.len = len(data)
+        self.tags = tags
+        self.eof = eof
+
+    def replace(self, data: bytes | memoryview) -> Packet:
+        """Return a packet of other bytes that keeps this one's tags and mark."""
+        return Packet(data, self.tags, self.eof)
+
+    def tagged(self, *tags: Tag) -> Packet:
+        """Return a packet of the same bytes that carries *tags* as well."""
+        return Packet(self.data, self.tags + tags, self.eof)
+
+    def find_tag(self, cookie: int, type: int) -> Tag | None:
+        """Return the first tag of that *cookie* and *type*, or None."""
+        for tag in self.tags:
+            if tag.cookie == cookie and tag.type == type:
+                return tag
+        return None
+
+    def __bytes__(self) -> bytes:
+        return bytes(self.data)
+
+    def __repr__(self) -> str:
+        mark = " eof" if self.eof else ""
+        return f"<Packet {self.len} bytes{mark}>"
+
+
+EOF: Final = Packet(b"", eof=True)
+"""The one end-of-file mark; it has no contents, so all streams share it."""
+
+
+class Batch(list[Packet]):
+    """
+    Packets for one hook, in order, with their total length beside them.
+
+    Args:
+        packets: The packets.
+        nbytes: The sum of their lengths, if known; else it is counted here.
+
+    ``names`` is used between a socket and its owner alone: a list parallel to
+    the packets with the address each came from or goes to (None: the
+    connected peer), or None for a batch without addresses.  No batch with
+    names enters a graph.
+    """
+
+    __slots__ = ("names", "nbytes")
+
+    def __init__(self, packets: Iterable[Packet] = (), nbytes: int | None = None) -> None:
+        super().__init__(packets)
+        self.nbytes: int = sum(p.len for p in self) if nbytes is None else nbytes
+        self.names: list[Any] | None = None
+
+    def add(self, packet: Packet) -> None:
+        """Append *packet* while the batch is being filled."""
+        self.append(packet)
+        self.nbytes += packet.len
