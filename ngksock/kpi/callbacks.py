@@ -1,0 +1,184 @@
+"""What a socket keeps, and whom it tells: the part both halves stand on.
+
+Callbacks are posted here and run later, by `ngksock.kpi.upcall`: at most one
+upcall a side waits at a time, and none runs once the socket was closed.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ngksock._ikpi import IUserRequests
+from ngksock.errors import oserror
+from ngksock.kpi import constants as c
+from ngksock.kpi.protosw import Protosw
+from ngksock.kpi.sockaddr import SockAddr
+from ngksock.kpi.sockbuf import RcvBuf, SndBuf, SockBuf
+from ngksock.kpi.state import EVENT, FINAL, READ, TRANSITIONS, WRITE
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall
+
+    from ngksock.kpi.provider import SocketKPI
+    from ngksock.kpi.socket import Socket
+
+__all__ = ["Callbacks", "Upcall"]
+
+Upcall = Callable[[Any, Any, int], object]
+"""callback(so, cookie, waitf), or for events callback(so, cookie, event)."""
+
+
+class Callbacks:
+    """
+    The fields of a socket and its owner's callbacks.
+
+    Args:
+        kpi: Whom it belongs to.
+        proto: Its row of the protocol switch.
+        driver: What moves its bytes.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "driver",
+        "event",
+        "eventarg",
+        "eventmask",
+        "fin",
+        "flushed",
+        "kpi",
+        "lasterror",
+        "linger",
+        "mode",
+        "peer",
+        "proto",
+        "rcvbytes",
+        "rcvpackets",
+        "remembered",
+        "senderrors",
+        "sndbytes",
+        "sndpackets",
+        "so_comp",
+        "so_error",
+        "so_head",
+        "so_rcv",
+        "so_snd",
+        "state",
+        "timer",
+        "truncated",
+    )
+
+    def __init__(self, kpi: SocketKPI, proto: Protosw, driver: IUserRequests) -> None:
+        self.kpi = kpi
+        self.proto = proto
+        self.driver = driver
+        self.state = c.SS_NBIO
+        self.so_error = 0
+        self.so_rcv = RcvBuf()
+        self.so_snd = SndBuf()
+        self.so_comp: deque[Socket] | None = None
+        self.so_head: Callbacks | None = None
+        self.peer: SockAddr = None
+        self.event: Upcall | None = None
+        self.eventarg: Any = None
+        self.eventmask = 0
+        self.linger: int | None = None
+        self.mode = 0o660
+        self.remembered: dict[tuple[int, int], int] | None = None
+        self.senderrors: dict[int, int] = {}
+        self.lasterror = 0
+        self.truncated = 0
+        self.rcvpackets = self.rcvbytes = 0
+        self.sndpackets = self.sndbytes = 0
+        self.fin = 0
+        self.flushed: Deferred[None] | None = None
+        self.timer: IDelayedCall | None = None
+        driver.attach(self)
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.proto[:3]} state {self.state:#x}>"
+
+    def setupcall(self, callback: Upcall | None, cookie: Any = None) -> None:
+        self.setupcalls(callback, cookie, callback, cookie)
+
+    def setupcalls(
+        self, rcallback: Upcall | None, rcookie: Any, wcallback: Upcall | None, wcookie: Any
+    ) -> None:
+        self.check_open()
+        rcv, snd = self.so_rcv, self.so_snd
+        rcv.upcall, rcv.upcallarg = rcallback, rcookie
+        snd.upcall, snd.upcallarg = wcallback, wcookie
+        if rcallback is not None and self.readable:
+            self.post(READ, rcv)  # a spurious upcall is legal, a lost one is not
+
+    def catchevents(self, callback: Upcall | None, cookie: Any = None, mask: int = 0) -> None:
+        self.check_open()
+        self.event, self.eventarg = callback, cookie
+        self.eventmask = 0 if callback is None else mask
+
+    def post(self, side: int, buf: SockBuf, again: bool = False) -> None:
+        """Post an upcall unless one waits; *again*: behind what was posted since."""
+        if buf.upcall is None or (buf.posted and not again):
+            return
+        upcalls = self.kpi.upcalls
+        upcalls.serial += 1
+        buf.posted = upcalls.serial
+        upcalls.post(self, side, upcalls.serial)
+
+    def post_event(self, hint: int) -> None:
+        """Post an event, if the owner asked for it."""
+        if self.event is not None and hint & self.eventmask:
+            self.kpi.upcalls.post(self, EVENT, hint)
+
+    def deliver(self, what: int, data: Any) -> None:
+        """Run what was posted, if its owner still wants it."""
+        if self.state & c.SS_NOFDREF:
+            return
+        if what == EVENT:
+            hint = data & self.eventmask
+            if self.event is not None and hint:
+                self.event(self, self.eventarg, hint)
+        elif what == FINAL:
+            callback, cookie = data
+            callback(self, cookie, c.MBUF_DONTWAIT)
+        else:
+            buf: SockBuf = self.so_rcv if what == READ else self.so_snd
+            if buf.posted != data:
+                return  # posted again since
+            buf.posted = 0
+            if buf.upcall is not None:
+                buf.upcall(self, buf.upcallarg, c.MBUF_DONTWAIT)
+
+    def enter(self, name: str) -> None:
+        """Make one change of the state and post who is to be told."""
+        change = TRANSITIONS[name]
+        self.state = self.state & ~change.clear | change.set
+        event_first = change.order[:1] == (EVENT,)
+        for what in change.order:
+            if what == EVENT:
+                self.post_event(change.hint)
+            elif what == READ:
+                self.post(READ, self.so_rcv, event_first)
+            else:
+                self.post(WRITE, self.so_snd, event_first)
+
+    @property
+    def readable(self) -> bool:
+        """Soreadable: packets, an end of file, an error or a connection wait."""
+        return bool(
+            self.so_rcv.batch or self.so_error or self.so_comp or self.state & c.SS_CANTRCVMORE
+        )
+
+    def takeerror(self) -> int:
+        """Return what is in the error slot, and clear it."""
+        error, self.so_error = self.so_error, 0
+        return error
+
+    def check_open(self) -> None:
+        """Raise EBADF once the socket was closed."""
+        if self.state & c.SS_NOFDREF:
+            raise oserror(errno.EBADF, "the socket is closed")

@@ -1,0 +1,165 @@
+"""The datagram driver: each packet one system call, in and out.
+
+Nothing is queued on the way out: what the system does not take is counted and
+gone.  On the way in so_rcv is bounded, and above it the system drops.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+from twisted.python.failure import Failure
+
+from ngksock.errors import oserror
+from ngksock.kpi import sockaddr
+from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_NOSIGNAL
+from ngksock.kpi.driver import Driver
+from ngksock.kpi.sockaddr import SockAddr, path_text
+from ngksock.packet import Batch, Packet
+
+if TYPE_CHECKING:
+    from ngksock.kpi.provider import SocketKPI
+    from ngksock.kpi.socket import Socket
+
+__all__ = ["DgramDriver"]
+
+
+class DgramDriver(Driver):
+    """
+    A connectionless socket of the host's: udp, local or raw.
+
+    Args:
+        kpi: Whose reactor, upcalls and paths this uses.
+        sock: The host's socket.
+    """
+
+    def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
+        super().__init__(kpi, sock)
+        self.connected = False
+
+    # -- IUserRequests
+
+    def attach(self, so: Socket) -> None:
+        super().attach(so)
+        # Unlike a fresh TCP descriptor this one reports nothing yet; and a
+        # raw socket is given packets from now on.
+        self.rcvd()
+
+    def connect(self, to: SockAddr) -> bool:
+        code = self.sock.connect_ex(to)
+        if code:
+            raise oserror(code)
+        self.connected = True
+        return True
+
+    def abort(self) -> None:
+        self.detach()
+
+    def send(self, batch: Batch) -> int:
+        names = batch.names
+        if names is None and self.connected:
+            return self._send_connected(batch)
+        return self._send_named(batch, names if names is not None else [None] * len(batch))
+
+    def _send_connected(self, batch: Batch) -> int:
+        send = self.sock.send
+        sent = 0
+        for packet in batch:
+            try:
+                send(packet.data, MSG_NOSIGNAL)
+                sent += 1
+            except OSError as error:
+                sent += self._again(packet, error)
+        return sent
+
+    def _again(self, packet: Packet, error: OSError) -> int:
+        """Count *error*; send *packet* if that was the error of an older one."""
+        if error.errno != errno.ECONNREFUSED or self.sock.family == socket.AF_UNIX:
+            self.so.sosenderror(error.errno, packet.len)
+            return 0
+        self.so.sosenderror(error.errno)
+        try:
+            self.sock.send(packet.data, MSG_NOSIGNAL)
+        except OSError as second:
+            self.so.sosenderror(second.errno, packet.len)
+            return 0
+        return 1
+
+    def _send_named(self, batch: Batch, names: list[SockAddr | None]) -> int:
+        so = self.so
+        family = self.sock.family
+        sent = 0
+        for packet, to in zip(batch, names, strict=True):
+            try:
+                if to is None:
+                    if not self.connected:
+                        raise oserror(errno.EDESTADDRREQ)
+                    self.sock.send(packet.data, MSG_NOSIGNAL)
+                elif self.connected:
+                    raise oserror(errno.EISCONN)  # Linux would send it elsewhere
+                else:
+                    to = sockaddr.check(family, to)
+                    if isinstance(to, bytes):
+                        to = self.kpi.paths.absolute(to)
+                    self.sock.sendto(packet.data, MSG_NOSIGNAL, to)
+                sent += 1
+            except OSError as error:
+                so.sosenderror(error.errno, packet.len)
+        return sent
+
+    # -- the reactor calls these
+
+    def doRead(self) -> None:
+        if not self.reading:
+            return
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            self._read()
+        finally:
+            upcalls.drain()
+
+    def doWrite(self) -> None:
+        """Never: a datagram is never queued, so writability is not watched."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        # An error without input (a datagram of ours was refused) looks like
+        # the end of the socket to a reactor, which lets go of it.
+        self.reading = False
+        if self.sock.fileno() < 0:
+            return
+        error = self.take_error()
+        if error:
+            self.so.sosenderror(error)
+            self.rcvd()
+
+    def _read(self) -> None:
+        so = self.so
+        slot = self.kpi.slot
+        recvfrom, recv = self.sock.recvfrom_into, self.sock.recv_into
+        batch = Batch((), 0)
+        names: list[SockAddr] | None = None if self.connected else []
+        for _ in range(DGRAM_ROUND):
+            try:
+                if names is None:
+                    size = recv(slot)
+                else:
+                    size, name = recvfrom(slot)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                # What became of an older datagram; the next may be well.
+                so.sosenderror(error.errno)
+                continue
+            if size > DGRAM_SLOT:
+                so.truncated += 1
+                continue
+            batch.append(Packet(bytes(slot[:size])))
+            batch.nbytes += size
+            if names is not None:
+                names.append(name if isinstance(name, tuple) else path_text(name))
+        batch.names = names
+        if batch and not so.sbappendbatch(batch):
+            self.pause()

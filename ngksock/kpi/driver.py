@@ -1,0 +1,172 @@
+"""What every driver of the host's sockets does: names, options, registration.
+
+A driver is a Twisted transport.  It moves bytes and holds no rule about
+states: those are in `ngksock.kpi.socket`, above it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ngksock._ikpi import IUserRequests
+from ngksock.errors import oserror
+from ngksock.kpi.sockaddr import SockAddr, path_text
+from ngksock.packet import Batch
+
+if TYPE_CHECKING:
+    from ngksock.kpi.provider import SocketKPI
+    from ngksock.kpi.socket import Socket
+
+__all__ = ["Driver"]
+
+log = Logger(namespace="ngksock.kpi")
+
+_ABORT = struct.pack("ii", 1, 0)
+_FORCE = {  # option: (its privileged twin on Linux, how it is written)
+    socket.SO_RCVBUF: (33, "so_rcvbuf"),
+    socket.SO_SNDBUF: (32, "so_sndbuf"),
+}
+
+
+@implementer(IReadWriteDescriptor, IUserRequests)
+class Driver(FileDescriptor):
+    """
+    The half of a driver that streams and datagrams share.
+
+    Args:
+        kpi: Whose reactor, upcalls and paths this uses.
+        sock: The host's socket; made non-blocking here.
+
+    ``reading`` says whether the reactor watches for input.
+    """
+
+    so: Socket
+
+    def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
+        super().__init__(kpi.reactor)
+        sock.setblocking(False)
+        self.kpi = kpi
+        self.sock = sock
+        self.reading = False
+        self.path: bytes | None = None
+
+    # -- IUserRequests
+
+    def attach(self, so: Socket) -> None:
+        self.so = so
+
+    def bind(self, to: SockAddr) -> None:
+        if isinstance(to, bytes):
+            self.kpi.paths.bind(self.sock, to, self.so.mode)
+            self.path = to
+        else:
+            self.sock.bind(to)
+
+    def listen(self, backlog: int) -> None:
+        raise oserror(errno.EOPNOTSUPP)
+
+    def accept(self) -> None:
+        raise oserror(errno.EOPNOTSUPP)
+
+    def connect(self, to: SockAddr) -> bool:
+        raise NotImplementedError
+
+    def send(self, batch: Batch) -> int:
+        raise NotImplementedError
+
+    def rcvd(self) -> None:
+        if not self.reading:
+            self.reading = True
+            self.kpi.reactor.addReader(self)
+
+    def shutdown(self) -> None:
+        """Nothing to tell the other end of; a stream has something."""
+
+    def detach(self) -> None:
+        self.stop()
+        self.sock.close()
+        if self.path is not None:
+            self.kpi.paths.release(self.path)
+
+    def abort(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self.detach()
+
+    def sockaddr(self) -> SockAddr:
+        return self.name(self.sock.getsockname())
+
+    def peeraddr(self) -> SockAddr:
+        return self.name(self.sock.getpeername())
+
+    def ctloutput(
+        self, level: int, name: int, value: int | bytes | None = None, length: int = 0
+    ) -> int | bytes:
+        if value is None:
+            if length:
+                return self.sock.getsockopt(level, name, length)
+            return self.sock.getsockopt(level, name)
+        if level == socket.SOL_SOCKET and name in _FORCE and isinstance(value, int):
+            self._setbuf(name, value)
+        else:
+            self.sock.setsockopt(level, name, value)
+        return b""
+
+    def _setbuf(self, name: int, value: int) -> None:
+        """Set a buffer of the host's as near to *value* as it lets us."""
+        sock = self.sock
+        sock.setsockopt(socket.SOL_SOCKET, name, value)
+        # Linux reports twice what it set, for its own bookkeeping.
+        got = sock.getsockopt(socket.SOL_SOCKET, name) // 2
+        if got >= value:
+            return
+        force, word = _FORCE[name]
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, value)
+            return
+        except OSError:
+            # Not privileged, or no such option here: tell what there is.
+            log.warn(
+                "{word}: {value} bytes were asked for, the system limit gives {got}",
+                word=word,
+                value=value,
+                got=got,
+            )
+
+    # -- for the drivers themselves
+
+    def name(self, address: Any) -> SockAddr:
+        """Return an address of the system's in the form of ours."""
+        if isinstance(address, tuple):
+            return address
+        return path_text(address)
+
+    def pause(self) -> None:
+        """Watch for input no more, until `rcvd`."""
+        self.reading = False
+        self.kpi.reactor.removeReader(self)
+
+    def stop(self) -> None:
+        """Watch for nothing any more."""
+        self.reading = False
+        self.kpi.reactor.removeReader(self)
+        self.kpi.reactor.removeWriter(self)
+
+    def take_error(self) -> int:
+        """Return the error the system keeps for this socket, and clear it."""
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    # -- IReadWriteDescriptor
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def logPrefix(self) -> str:
+        return "ngksock"

@@ -1,0 +1,214 @@
+"""The lower half of a socket: what happens, told by the driver.
+
+Each method changes the state by one row of `ngksock.kpi.state` and posts who
+is to be told.  The end of a descriptor is here too, for more often than not
+it is the driver's last byte that brings it about.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from twisted.internet.defer import Deferred, succeed
+
+from ngksock._ikpi import IUserRequests
+from ngksock.errors import oserror
+from ngksock.kpi import constants as c
+from ngksock.kpi.callbacks import Callbacks
+from ngksock.kpi.sockaddr import SockAddr
+from ngksock.kpi.state import ERROR_HINT, READ, WRITE
+from ngksock.packet import Batch, Packet
+
+__all__ = ["LIVE", "LowerSocket"]
+
+SENT = 1
+"""Our end of file has left."""
+
+RECEIVED = 2
+"""The peer's end of file has come."""
+
+LIVE = c.SS_ISCONNECTED | c.SS_ISCONNECTING | c.SS_ISDISCONNECTING
+"""Any of these: there is a connection, or an attempt at one."""
+
+
+class LowerSocket(Callbacks):
+    """A socket as its driver sees it."""
+
+    __slots__ = ()
+
+    def sbappend(self, packet: Packet) -> bool:
+        """Take in *packet*; return False when the driver is to pause."""
+        rcv = self.so_rcv
+        if rcv.drop:
+            return True
+        self.rcvpackets += 1
+        self.rcvbytes += packet.len
+        room = rcv.append(packet)
+        self.post(READ, rcv)
+        return room
+
+    def sbappendbatch(self, batch: Batch) -> bool:
+        """Take in *batch*, which is ours from now on; else as `sbappend`."""
+        rcv = self.so_rcv
+        if rcv.drop:
+            return True
+        self.rcvpackets += len(batch)
+        self.rcvbytes += batch.nbytes
+        room = rcv.append_batch(batch)
+        self.post(READ, rcv)
+        return room
+
+    def sowwakeup(self) -> None:
+        """The driver took bytes from so_snd."""
+        snd = self.so_snd
+        if self.timer is not None:
+            self.timer.reset(self.patience())
+        if not snd.cc:
+            if self.state & c.SS_NOFDREF:
+                self.sofree()
+                return
+            if self.state & c.SS_CANTSENDMORE:
+                self.sendfin()
+        if snd.lowered():
+            self.post(WRITE, snd)
+
+    def sosenderror(self, code: int | None, lost: int = 0) -> None:
+        """Count a packet's error, and the *lost* bytes it had: nobody is told else."""
+        code = code or errno.EIO
+        self.sndbytes -= lost
+        self.senderrors[code] = self.senderrors.get(code, 0) + 1
+        self.lasterror = code
+
+    def sonewconn(self, driver: IUserRequests, name: SockAddr) -> None:
+        """A connection came in: it waits in so_comp, as the listener's child."""
+        so = self.kpi.newconn(self.proto, driver)
+        so.state = self.state & c.SS_NBIO | c.SS_ISCONNECTED | c.SS_COMP
+        so.linger = self.linger
+        so.so_rcv.hiwat, so.so_snd.hiwat = self.so_rcv.hiwat, self.so_snd.hiwat
+        if self.remembered is not None:
+            so.remembered = dict(self.remembered)
+        so.so_head = self
+        so.peer = name
+        if self.so_comp is None:  # closed by now
+            so.abort()
+            return
+        self.so_comp.append(so)
+        self.post(READ, self.so_rcv)
+
+    def soisconnected(self) -> None:
+        """The attempt to connect succeeded."""
+        self.enter("connected")
+        if not self.so_snd.cc and self.state & c.SS_CANTSENDMORE:
+            self.sendfin()
+
+    def socantrcvmore(self) -> None:
+        """The peer sent its end of file."""
+        if not self.state & c.SS_CANTRCVMORE:
+            self.enter("cantrcvmore")
+        self.fin |= RECEIVED
+        if self.fin & SENT:
+            self.soisdisconnected(0)
+
+    def soisdisconnected(self, error: int) -> None:
+        """The connection is over: both ends are done, or *error* ended it."""
+        if self.state & c.SS_ISDISCONNECTED:
+            return
+        self.so_snd.flush()
+        if self.state & c.SS_NOFDREF:
+            self.sofree()
+            return
+        if error:
+            self.so_error = error
+            self.post_event(ERROR_HINT.get(error, 0))
+        self.enter("disconnected")
+
+    def sendfin(self) -> None:
+        """Tell the peer of our end of file once so_snd is empty."""
+        if self.fin & SENT or self.so_snd.cc or not self.state & c.SS_ISCONNECTED:
+            return
+        self.fin |= SENT
+        self.driver.shutdown()
+        if self.fin & RECEIVED:
+            self.soisdisconnected(0)
+
+    def rcvd(self) -> None:
+        """There is room in so_rcv again."""
+        self.so_rcv.full = False
+        self.driver.rcvd()
+
+    def receivebatch(self, max: int) -> Batch:
+        rcv = self.so_rcv
+        batch = rcv.take(max)
+        if batch is not None:
+            if rcv.full:
+                self.rcvd()
+            return batch
+        self.check_open()
+        if self.so_error:
+            raise oserror(self.takeerror())
+        if self.state & c.SS_CANTRCVMORE:
+            return Batch((), 0)
+        if self.proto.connrequired and not self.state & LIVE:
+            raise oserror(errno.ENOTCONN)
+        raise oserror(errno.EWOULDBLOCK)
+
+    # -- the end
+
+    def close(self) -> Deferred[None]:
+        self.check_open()
+        self.let_go()
+        if self.linger == 0:
+            return self.sofree(abort=True)
+        if self.so_snd.cc and self.state & LIVE:
+            self.so_rcv.drop = True
+            self.so_rcv.flush()
+            self.rcvd()  # a peer that cannot write may not read either
+            self.kpi.flushing.add(self)
+            self.flushed = Deferred()
+            self.timer = self.kpi.clock.callLater(self.patience(), self.give_up)
+            return self.flushed
+        return self.sofree()
+
+    def abort(self) -> None:
+        if self.state & c.SS_NOFDREF:
+            if self.flushed is None:
+                raise oserror(errno.EBADF)
+        else:
+            self.let_go()
+        self.sofree(abort=True)
+
+    def let_go(self) -> None:
+        """No callback from now on; what waited for accept is reset."""
+        self.state |= c.SS_NOFDREF
+        self.so_rcv.upcall = self.so_snd.upcall = self.event = None
+        for so in self.so_comp or ():
+            so.abort()
+        self.so_comp = None
+
+    def patience(self) -> float:
+        """Return the seconds a closed socket flushes without any progress."""
+        return c.LINGER_SECONDS if self.linger is None else float(self.linger)
+
+    def give_up(self) -> None:
+        """Nothing moved for too long: reset the connection."""
+        self.timer = None
+        self.sofree(abort=True)
+
+    def sofree(self, abort: bool = False) -> Deferred[None]:
+        """Give the descriptor back; tell who waits for it."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.state &= ~LIVE
+        self.so_rcv.flush()
+        self.so_snd.flush()
+        if abort:
+            self.driver.abort()
+        else:
+            self.driver.detach()
+        self.kpi.forget(self)
+        done, self.flushed = self.flushed, None
+        if done is None:
+            return succeed(None)
+        done.callback(None)
+        return done

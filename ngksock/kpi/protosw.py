@@ -1,0 +1,122 @@
+"""Which driver serves a domain, a type and a protocol: the switch.
+
+What the table does not name is the host's to decide, so a protocol it has and
+we never heard of works as the type says.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ngksock.errors import oserror
+from ngksock.kpi.dgram import DgramDriver
+from ngksock.kpi.seqpacket import SeqpacketDriver
+from ngksock.kpi.stream import StreamDriver
+
+if TYPE_CHECKING:
+    from ngksock._ikpi import IUserRequests
+
+__all__ = ["Protosw", "pffindproto"]
+
+IPPROTO_TCP: Final = int(socket.IPPROTO_TCP)
+IPPROTO_UDP: Final = int(socket.IPPROTO_UDP)
+
+_DRIVERS: Final[dict[int, Callable[..., IUserRequests]]] = {
+    socket.SOCK_STREAM: StreamDriver,
+    socket.SOCK_SEQPACKET: SeqpacketDriver,
+    socket.SOCK_DGRAM: DgramDriver,
+    socket.SOCK_RAW: DgramDriver,
+}
+
+_DEFAULT: Final = {
+    (int(socket.AF_INET), int(socket.SOCK_STREAM)): IPPROTO_TCP,
+    (int(socket.AF_INET6), int(socket.SOCK_STREAM)): IPPROTO_TCP,
+    (int(socket.AF_INET), int(socket.SOCK_DGRAM)): IPPROTO_UDP,
+    (int(socket.AF_INET6), int(socket.SOCK_DGRAM)): IPPROTO_UDP,
+}
+
+_TYPE_OF: Final = {
+    IPPROTO_TCP: int(socket.SOCK_STREAM),
+    IPPROTO_UDP: int(socket.SOCK_DGRAM),
+    int(socket.IPPROTO_ICMP): int(socket.SOCK_RAW),
+    int(socket.IPPROTO_ICMPV6): int(socket.SOCK_RAW),
+}
+
+DOMAINS: Final = frozenset({int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)})
+
+
+class Protosw(NamedTuple):
+    """
+    One row of the switch.
+
+    Args:
+        domain: AF_INET, AF_INET6 or AF_UNIX.
+        type: SOCK_STREAM, SOCK_DGRAM, SOCK_RAW or SOCK_SEQPACKET.
+        protocol: The protocol, resolved: 6 for a TCP socket asked for by 0.
+        connrequired: Whether data needs a connection first.
+        driver: Makes the driver of a host's socket.
+    """
+
+    domain: int
+    type: int
+    protocol: int
+    connrequired: bool
+    driver: Callable[..., Any]
+
+    def open(self) -> socket.socket:
+        """
+        Return a new socket of the host's.
+
+        Raises:
+            OSError: EPERM, raw sockets are for the privileged.
+                EPROTONOSUPPORT, the host has no such protocol.  EMFILE,
+                ENFILE, ENOBUFS or ENOMEM, there is no room for one.
+        """
+        try:
+            return socket.socket(self.domain, self.type, self.protocol)
+        except PermissionError as error:
+            if self.type != socket.SOCK_RAW:
+                raise
+            raise oserror(
+                error.errno or errno.EPERM,
+                "a raw socket needs the privilege CAP_NET_RAW",
+            ) from None
+        except OSError as error:
+            if error.errno in (errno.ESOCKTNOSUPPORT, errno.EPROTOTYPE):
+                raise oserror(errno.EPROTONOSUPPORT) from None
+            raise
+
+
+@cache  # so that a thousand sockets share one row
+def pffindproto(domain: int, type: int, protocol: int) -> Protosw:
+    """
+    Return the row for *domain*, *type* and *protocol* (0: the usual one).
+
+    Raises:
+        OSError: EAFNOSUPPORT, unknown domain.  EPROTOTYPE, the protocol is
+            of another type.  EPROTONOSUPPORT, unknown type or protocol.
+    """
+    if domain not in DOMAINS:
+        raise oserror(errno.EAFNOSUPPORT)
+    if type not in _DRIVERS or protocol < 0:
+        raise oserror(errno.EPROTONOSUPPORT)
+    if domain == socket.AF_UNIX:
+        if protocol or type == socket.SOCK_RAW:
+            raise oserror(errno.EPROTONOSUPPORT)
+    elif type != socket.SOCK_RAW:
+        if _TYPE_OF.get(protocol, type) != type:
+            raise oserror(errno.EPROTOTYPE)
+        protocol = protocol or _DEFAULT.get((domain, type), 0)
+        if not protocol:  # inet seqpacket: only if a protocol is named
+            raise oserror(errno.EPROTONOSUPPORT)
+    return Protosw(
+        domain,
+        type,
+        protocol,
+        type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET),
+        _DRIVERS[type],
+    )

@@ -1,0 +1,184 @@
+"""The two buffers of a socket: so_rcv holds packets, so_snd holds bytes.
+
+Neither knows of upcalls or descriptors: each counts what it holds against its
+marks and says when it is full or has room again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final
+
+from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LOWAT
+from ngksock.packet import Batch, Packet
+
+__all__ = ["RcvBuf", "SndBuf", "SockBuf"]
+
+GATHER: Final = 64
+"""So many pieces leave in one system call; the limit of the host is 1024."""
+
+
+class SockBuf:
+    """
+    What both sides have.
+
+    ``upcall`` and ``upcallarg`` are the owner's callback and cookie;
+    ``posted`` is the number of the upcall that waits to run, 0 for none;
+    ``timeo`` is the timeout of a waiting call, in seconds (0: none).
+    """
+
+    __slots__ = ("hiwat", "lowat", "posted", "timeo", "upcall", "upcallarg")
+
+    def __init__(self, hiwat: int, lowat: int) -> None:
+        self.hiwat = hiwat
+        self.lowat = lowat
+        self.posted = 0
+        self.timeo = 0.0
+        self.upcall: Callable[[Any, Any, int], object] | None = None
+        self.upcallarg: Any = None
+
+
+class RcvBuf(SockBuf):
+    """
+    so_rcv: packets that have arrived, for datagrams each with its sender.
+
+    ``drop`` is set when nothing may come in any more; ``full`` once the
+    transport was told to pause, until it was told to go on.
+    """
+
+    __slots__ = ("batch", "drop", "full")
+
+    def __init__(self) -> None:
+        super().__init__(SB_HIWAT, 1)
+        self.batch: Batch | None = None  # made for the first packet: idle is small
+        self.drop = False
+        self.full = False
+
+    @property
+    def cc(self) -> int:
+        """The bytes that wait here."""
+        return 0 if self.batch is None else self.batch.nbytes
+
+    def append(self, packet: Packet) -> bool:
+        """Take in *packet*; return whether there is room for another."""
+        batch = self.batch
+        if batch is None:
+            batch = self.batch = Batch((), 0)
+        batch.append(packet)
+        batch.nbytes += packet.len
+        return self.room(batch)
+
+    def append_batch(self, more: Batch) -> bool:
+        """Take in *more*, names and all; return whether there is still room."""
+        batch = self.batch
+        if batch is None:
+            self.batch = batch = more
+            return self.room(batch)
+        if batch.names is not None or more.names is not None:
+            names = batch.names if batch.names is not None else [None] * len(batch)
+            names += more.names if more.names is not None else [None] * len(more)
+            batch.names = names
+        batch.extend(more)
+        batch.nbytes += more.nbytes
+        return self.room(batch)
+
+    def room(self, batch: Batch) -> bool:
+        """Note whether *batch* fills the buffer; return whether it does not."""
+        if batch.nbytes >= self.hiwat or len(batch) >= RCV_PACKETS:
+            self.full = True
+            return False
+        return True
+
+    def take(self, limit: int) -> Batch | None:
+        """Give away the oldest *limit* packets, or None if there are none."""
+        batch = self.batch
+        if batch is None or len(batch) <= limit:
+            self.batch = None
+            return batch
+        first = Batch(batch[:limit])
+        del batch[:limit]
+        batch.nbytes -= first.nbytes
+        if batch.names is not None:
+            first.names = batch.names[:limit]
+            del batch.names[:limit]
+        return first
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self.batch = None
+
+
+class SndBuf(SockBuf):
+    """
+    so_snd: bytes that wait for the transport, in the pieces they came in.
+
+    ``high`` is set from the moment the high-water mark is reached until the
+    low one is.
+    """
+
+    __slots__ = ("cc", "high", "queue")
+
+    def __init__(self) -> None:
+        super().__init__(SB_HIWAT, SND_LOWAT)
+        self.cc = 0
+        self.high = False
+        self.queue: deque[bytes | memoryview] | None = None  # idle is small
+
+    @property
+    def limit(self) -> int:
+        """The most bytes this buffer ever holds."""
+        return SB_LIMIT * max(self.hiwat, SB_HIWAT)
+
+    @property
+    def space(self) -> int:
+        """What fits under the high-water mark; negative when above it."""
+        return self.hiwat - self.cc
+
+    def append(self, batch: Batch, skip: int) -> None:
+        """Queue *batch* without its first *skip* bytes: those have left."""
+        queue = self.queue
+        if queue is None:
+            queue = self.queue = deque()
+        self.cc += batch.nbytes - skip
+        for packet in batch:
+            if skip >= packet.len:  # gone already, or empty
+                skip -= packet.len
+            elif skip:
+                queue.append(memoryview(packet.data)[skip:])
+                skip = 0
+            else:
+                queue.append(packet.data)
+        if self.cc >= self.hiwat:
+            self.high = True
+
+    def gather(self) -> list[bytes | memoryview]:
+        """Return the oldest pieces, as many as leave in one system call."""
+        return [] if self.queue is None else list(islice(self.queue, GATHER))
+
+    def sbdrop(self, count: int) -> None:
+        """Forget the first *count* bytes: the transport has taken them."""
+        self.cc -= count
+        queue = self.queue
+        while count and queue:
+            piece = queue[0]
+            if len(piece) > count:
+                queue[0] = memoryview(piece)[count:]
+                return
+            count -= len(piece)
+            queue.popleft()
+        if not queue:
+            self.queue = None
+
+    def lowered(self) -> bool:
+        """Say, once, that the buffer was high and is low again."""
+        if self.high and self.cc <= min(self.lowat, self.hiwat):
+            self.high = False
+            return True
+        return False
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self.queue = None
+        self.cc = 0

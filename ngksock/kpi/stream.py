@@ -1,0 +1,347 @@
+"""The stream driver: bytes in and out of one connection, or connections in.
+
+It sends at once and waits for writability only with what the system would not
+take; it takes in at once what arrives, until so_rcv is full.  Three things a
+level-triggered reactor does shape this file.  A fresh TCP descriptor reports
+HUP, so it is watched only from connect or listen on.  A refused connection
+reaches a writer alone as ``connectionLost``, so reader and writer are both
+watched while connecting.  And ``doWrite`` may follow a ``doRead`` that ended
+everything, so each asks for the mode first.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ngksock.errors import oserror, words
+from ngksock.kpi.constants import MSG_NOSIGNAL
+from ngksock.kpi.driver import Driver, log
+from ngksock.kpi.sockaddr import SockAddr, path_text
+from ngksock.kpi.sockbuf import GATHER
+from ngksock.packet import Batch, Packet
+
+if TYPE_CHECKING:
+    from ngksock.kpi.provider import SocketKPI
+
+__all__ = ["StreamDriver", "folded"]
+
+IDLE: Final = 0
+LISTENING: Final = 1
+CONNECTING: Final = 2
+CONNECTED: Final = 3
+ENDED: Final = 4
+
+RCV_MIN: Final = 64 * 1024
+RCV_MAX: Final = 256 * 1024
+"""One read takes this much from a connection that fills the smaller size."""
+
+SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What accept says when there is no descriptor or memory for the connection."""
+
+BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
+"""What send says when the connection is well and the system is not ready."""
+
+ACCEPT_RETRY: Final = 1.0
+"""Seconds until a listener that ran short tries again."""
+
+
+class StreamDriver(Driver):
+    """
+    A connection-oriented socket of the host's.
+
+    Args:
+        kpi: Whose reactor, upcalls and paths this uses.
+        sock: The host's socket.
+        connected: True for one that accept returned.
+    """
+
+    def __init__(self, kpi: SocketKPI, sock: socket.socket, connected: bool = False) -> None:
+        super().__init__(kpi, sock)
+        self.mode = CONNECTED if connected else IDLE
+        self.eof = False
+        self.writing = False
+        self.rcvsize = RCV_MIN
+        self.probed = False
+        self.short = False
+        self.retry: IDelayedCall | None = None
+
+    # -- IUserRequests
+
+    def listen(self, backlog: int) -> None:
+        self.sock.listen(backlog)
+        self.mode = LISTENING
+        super().rcvd()
+
+    def accept(self) -> None:
+        try:
+            sock, address = self.sock.accept()
+        except BlockingIOError:
+            self._episode_ended()
+            return
+        except OSError as error:
+            if error.errno in SHORTAGE:
+                self._ran_short(error.errno)
+            # Else it is the error of a connection that went away meanwhile,
+            # which accept(2) reports to the listener; the next may be well.
+            return
+        self._episode_ended()
+        self.so.sonewconn(type(self)(self.kpi, sock, True), self.name(address))
+
+    def _ran_short(self, code: int) -> None:
+        """No descriptor for a connection: let it wait, and say so once."""
+        if not self.short:
+            self.short = True
+            log.warn("cannot accept a connection: {why}; it waits in the backlog", why=words(code))
+        if self.reading:
+            self.pause()
+        if self.retry is None:
+            self.retry = self.kpi.clock.callLater(ACCEPT_RETRY, self._retry)
+
+    def _episode_ended(self) -> None:
+        if self.short:
+            self.short = False
+            log.info("accepting connections again")
+
+    def _retry(self) -> None:
+        self.retry = None
+        self.rcvd()  # the connection still waits, so doRead comes at once
+
+    def connect(self, to: SockAddr) -> bool:
+        code = self.sock.connect_ex(to)
+        if code == errno.EINPROGRESS:
+            self.mode = CONNECTING
+            super().rcvd()
+            self._want_write()
+            return False
+        if code == errno.EAGAIN and isinstance(to, bytes):
+            # Linux, of a local listener with a full backlog.  BSD refuses.
+            raise oserror(errno.ECONNREFUSED, f"the backlog of {path_text(to)} is full; try again")
+        if code:
+            raise oserror(code)
+        self.mode = CONNECTED
+        super().rcvd()
+        return True
+
+    def send(self, batch: Batch) -> int:
+        try:
+            if len(batch) == 1:
+                sent = self.sock.send(batch[0].data, MSG_NOSIGNAL)
+            else:
+                sent = self._send_many(batch)
+        except OSError as error:
+            if error.errno not in BUSY:
+                self._lost(folded(error.errno))
+                raise
+            sent = 0
+        if sent < batch.nbytes:
+            self._want_write()
+        return sent
+
+    def rcvd(self) -> None:
+        if self.mode == LISTENING:
+            if self.retry is None:
+                super().rcvd()
+        elif self.mode == CONNECTED and not self.eof:
+            super().rcvd()
+
+    def shutdown(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            # A reset was quicker; it is on its way to doRead.
+
+    def detach(self) -> None:
+        self.mode = ENDED
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+        self.kpi.watch.discard(self)
+        super().detach()
+
+    # -- the reactor calls these
+
+    def doRead(self) -> None:
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            mode = self.mode
+            if mode == CONNECTED:
+                self._read()
+            elif mode == LISTENING:
+                self.accept()
+            elif mode == CONNECTING:
+                self._finish()
+        finally:
+            upcalls.drain()
+        if mode == LISTENING and self.so.so_comp and self.reading:
+            # The owner left it there: the rest waits in the backlog.
+            self.pause()
+
+    def doWrite(self) -> None:
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            if self.mode == CONNECTED:
+                self._flush()
+            elif self.mode == CONNECTING:
+                self._finish()
+        finally:
+            upcalls.drain()
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor has let go of the descriptor: HUP or an error without
+        # input, a bug that escaped doRead, or the reactor's own end.
+        self.reading = self.writing = False
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            if self.mode == CONNECTED:
+                error = folded(self.take_error())
+                if not error and self.so.so_snd.cc:
+                    error = errno.ECONNRESET  # nobody takes what is queued
+                self._lost(error)
+            elif self.mode == CONNECTING:
+                self._lost(self.take_error() or errno.ECONNABORTED)
+        finally:
+            upcalls.drain()
+
+    # -- how it is done
+
+    def _read(self) -> None:
+        try:
+            data = self.sock.recv(self.rcvsize)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(folded(error.errno))
+            return
+        if not data:
+            self._ended()
+            return
+        got = len(data)
+        if got == self.rcvsize:
+            self.rcvsize = RCV_MAX
+        elif got < RCV_MIN:
+            self.rcvsize = RCV_MIN  # a large buffer costs more than a small read
+        if not self.so.sbappend(Packet(data)):
+            self.pause()
+
+    def pause(self) -> None:
+        super().pause()
+        if self.mode == CONNECTED:
+            self._watch()
+
+    def _ended(self) -> None:
+        self.eof = True
+        self.pause()  # end of file would be reported for ever
+        self.so.socantrcvmore()
+
+    def _watch(self) -> None:
+        """Have a reset found that the reactor will not tell of."""
+        if self.sock.family == socket.AF_UNIX:
+            return  # the other end is on this host: it cannot vanish silently
+        if not self.probed:
+            self.probed = True
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.kpi.watch.add(self)
+
+    def found_reset(self) -> None:
+        """The watch found the connection gone."""
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            self._lost(folded(self.take_error()) or errno.ECONNRESET)
+        finally:
+            upcalls.drain()
+
+    def _finish(self) -> None:
+        """The attempt to connect has ended, well or not."""
+        error = self.take_error()
+        if error:
+            self._lost(error)
+            return
+        self.mode = CONNECTED
+        so = self.so
+        so.soisconnected()
+        if self.mode != CONNECTED:
+            return
+        if so.so_snd.cc:
+            self._flush()
+        else:
+            self._stop_write()
+
+    def _flush(self) -> None:
+        so = self.so
+        if so.so_snd.cc:
+            try:
+                self._push()
+            except OSError as error:
+                if error.errno not in BUSY:
+                    self._lost(folded(error.errno))
+                return
+        if not so.so_snd.cc:
+            self._stop_write()
+        so.sowwakeup()
+
+    def _push(self) -> None:
+        """Send from so_snd what the system takes now."""
+        snd = self.so.so_snd
+        snd.sbdrop(self.sock.sendmsg(snd.gather(), (), MSG_NOSIGNAL))
+
+    def _send_many(self, batch: Batch) -> int:
+        """Send the packets of *batch* until the system takes no more."""
+        total = 0
+        for start in range(0, len(batch), GATHER):
+            pieces = [packet.data for packet in batch[start : start + GATHER]]
+            want = sum(map(len, pieces))
+            try:
+                sent = self.sock.sendmsg(pieces, (), MSG_NOSIGNAL)
+            except BlockingIOError:
+                break
+            total += sent
+            if sent < want:
+                break
+        return total
+
+    def _want_write(self) -> None:
+        if not self.writing:
+            self.writing = True
+            self.kpi.reactor.addWriter(self)
+
+    def _stop_write(self) -> None:
+        if self.writing:
+            self.writing = False
+            self.kpi.reactor.removeWriter(self)
+
+    def _lost(self, error: int) -> None:
+        """The connection, or the attempt at one, is no more."""
+        was = self.mode
+        if was == ENDED:
+            return
+        self.mode = ENDED
+        self.writing = False
+        self.stop()
+        self.kpi.watch.discard(self)
+        if was == CONNECTED and not self.eof:
+            self._pull()
+        self.so.soisdisconnected(error)
+
+    def _pull(self) -> None:
+        """Take in what arrived before the end and was not read yet."""
+        try:
+            while data := self.sock.recv(RCV_MIN):
+                self.so.sbappend(Packet(data))
+        except OSError:
+            return  # nothing more; why is known already
+
+
+def folded(code: int | None) -> int:
+    """Return an error as the KPI has it: Linux says EPIPE after an end of file."""
+    return errno.ECONNRESET if code == errno.EPIPE else code or 0

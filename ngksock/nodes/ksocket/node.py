@@ -1,0 +1,527 @@
+"""The ksocket node: one socket of the host's, one hook (netgraph.md §7)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from errno import (
+    EALREADY,
+    ECONNABORTED,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENOBUFS,
+    ENXIO,
+    errorcode,
+)
+from functools import lru_cache
+from socket import SO_ERROR, SOL_SOCKET
+from typing import Any, Final
+
+from ngksock.kpi import Socket, SocketKPI
+from ngksock.kpi.constants import (
+    MSG_DONTWAIT,
+    SHUT_WR,
+    SO_FILT_HINT_CONNECTED,
+    SO_FILT_HINT_DISCONNECTED,
+)
+from ngksock.kpi.sockopt import host_option
+from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag, command, command_later
+from ngksock.netgraph.layout import INT32, Hex32, ParseType, Reader, Seen, Struct
+from ngksock.nodes.ksocket.address import SOCKADDR, GenericAddress, SockAddr, host_text
+from ngksock.nodes.ksocket.family import Kind
+from ngksock.nodes.ksocket.option import OPTION_NAME, SOCKOPT, OptionName, Sockopt
+from ngksock.plugin import NodeType
+
+__all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
+
+COOKIE: Final = 942710669
+OWN_COOKIE: Final = 1750000200
+"""Of the messages FreeBSD's ksocket does not have."""
+ADDRESS_TAG: Final = 1
+
+ROUND: Final = 64
+"""Packets taken from the socket at a time."""
+MEMBERSHIPS: Final = {(0, 12), (0, 13), (41, 12), (41, 13)}
+"""Options that add up: each group is joined and left by itself."""
+REPLY_SPACE: Final = 1024
+"""Largest option value ``getopt`` returns (§1.2)."""
+
+
+@dataclass
+class Accepted:
+    """The reply to ``accept``: the new node, and who connected."""
+
+    nodeid: Hex32
+    addr: GenericAddress
+
+
+class AcceptedType(ParseType[Accepted]):
+    """`Accepted` in exactly 4 + ``len`` bytes: FreeBSD pads nothing behind the address."""
+
+    _form = Struct(Accepted)
+
+    def scan(self, text: Any, seen: Seen) -> Accepted:
+        return self._form.scan(text, {})
+
+    def show(self, value: Accepted, seen: Seen) -> str:
+        return self._form.show(value, {})
+
+    def write(self, value: Accepted, out: bytearray, seen: Seen) -> None:
+        self._form.fields[0].type.write(value.nodeid, out, {})
+        out.extend(SockAddr(value.addr.family, value.addr.data).pack())
+
+    def read(self, data: Reader, seen: Seen) -> Accepted:
+        nodeid = self._form.fields[0].type.read(data, {})
+        return Accepted(nodeid, SockAddr.unpack(data.take(data.left)).generic())
+
+    def shape(self) -> str:
+        return self._form.shape()
+
+
+def kpi_of(graph: Any) -> SocketKPI:
+    """Return the socket layer that the ksockets of *graph* share."""
+    kpi: SocketKPI | None = graph.shared.get("kpi")
+    if kpi is None:
+        kpi = graph.shared["kpi"] = SocketKPI(graph.reactor)
+    return kpi
+
+
+@lru_cache(4096)
+def _destination(data: bytes, family: int) -> tuple[int, Any]:
+    """Return an address tag's node id, and its address for a socket of *family*."""
+    return int.from_bytes(data[:4], sys.byteorder), SockAddr.unpack(data[4:]).host(family)
+
+
+class KSocket(Node):
+    """
+    A socket as a node.
+
+    Its hook's name, ``family/type/protocol``, says which socket; a node that
+    ``accept`` made has one already and takes any name.  It ends with its hook,
+    when both directions of a connection have ended, or on its socket's error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind: Kind | None = None
+        self.so: Socket | None = None
+        self.hook: Hook | None = None
+        self.cloned = False
+        self.parent: KSocket | None = None
+        self.embryos: list[KSocket] = []
+        self.settings: dict[tuple[str, object], str] = {}
+        self.lasterror = 0
+        self._high = False
+        self._eof_seen = False
+        self._listening = False
+        self._connecting: Reply[int] | None = None
+        self._accepting: Reply[Accepted] | None = None
+        self._tags: dict[Any, tuple[Tag, ...]] = {}
+        self._reading = False
+
+    # -- life ---------------------------------------------------------------------
+
+    def newhook(self, hook: Hook, name: str) -> None:
+        """Open the socket the name asks for; a second hook is EISCONN."""
+        if self.hooks:
+            raise OSError(EISCONN, f'ksocket {self!r} has its hook already; "{name}" is one more')
+        if self.cloned:
+            if self.parent is not None:
+                self.parent.embryos.remove(self)
+                self.parent = None
+            return
+        self.kind = Kind.parse(name)
+        if not self.graph.checking:
+            kind = self.kind
+            self.so = kpi_of(self.graph).socket(kind.domain, kind.type, kind.protocol)
+
+    def connect(self, hook: Hook) -> None:
+        """Decide how packets go out, and begin to listen to the socket."""
+        self.hook = hook
+        if self.so is None:
+            return
+        assert self.kind is not None
+        if self.kind.connected:
+            hook.rcvdata, hook.rcvbatch = self._stream_data, self._stream_batch
+        else:
+            hook.rcvdata, hook.rcvbatch = self._dgram_data, self._dgram_batch
+        self.so.catchevents(self._event, None, SO_FILT_HINT_CONNECTED | SO_FILT_HINT_DISCONNECTED)
+        self.so.setupcalls(self._readable, None, self._writable, None)
+
+    def disconnect(self, hook: Hook) -> None:
+        """End with the hook."""
+        self.hook = None
+        if self.valid:
+            self.graph.rmnode_self(self)
+
+    def shutdown(self) -> None:
+        """Close the socket; what is queued is still sent.  Embryos end too."""
+        so, self.so = self.so, None
+        if so is not None:
+            so.close()
+        if self.parent is not None:
+            self.parent.embryos.remove(self)
+            self.parent = None
+        for embryo in list(self.embryos):
+            self.graph.rmnode(embryo)
+
+    # -- from the hook to the socket (§7.10) --------------------------------------------
+
+    def _stream_data(self, hook: Hook, packet: Packet) -> None:
+        if packet.eof:
+            self._shut()
+        elif packet.len:
+            self._send_stream(Batch((packet,), packet.len))
+
+    def _stream_batch(self, hook: Hook, batch: Batch) -> None:
+        eof = bool(batch) and batch[-1].eof
+        if any(packet.eof for packet in batch[:-1]):
+            Node.rcvbatch(self, hook, batch)  # a mark amid data: one by one
+            return
+        try:
+            if batch.nbytes:
+                self._send_stream(batch)
+            if eof:
+                self._shut()
+        except OSError as error:
+            hook.peer.drop(error.errno or EINVAL, len(batch))
+
+    def _send_stream(self, batch: Batch) -> None:
+        so = self._socket()
+        try:
+            so.sendbatch(batch)
+        except OSError as error:
+            if error.errno == ENOBUFS:
+                # Whoever feeds it does not heed rcvflow; a stream with a hole
+                # in it would be worse than none (house.md "Back-pressure").
+                self._fail(ENOBUFS, abort=True)
+            raise
+        if not self._high and so.sndspace() <= 0:
+            self._high = True
+            if self.hook is not None:
+                self.hook.send_flow(True)
+
+    def _shut(self) -> None:
+        """Tell the peer that no more comes, once the queue is empty."""
+        self._socket().shutdown(SHUT_WR)
+        self._finish()
+
+    def _dgram_data(self, hook: Hook, packet: Packet) -> None:
+        if packet.eof:
+            return
+        so = self._socket()
+        batch = Batch((packet,), packet.len)
+        if packet.tags:
+            batch.names = [self._name(packet)]
+        if not so.sendbatch(batch):
+            raise OSError(so.lasterror, f"ksocket {self!r} could not send a datagram")
+
+    def _dgram_batch(self, hook: Hook, batch: Batch) -> None:
+        so = self.so
+        if so is None:
+            hook.peer.drop(ENXIO, len(batch))
+            return
+        if any(packet.eof or packet.tags for packet in batch):
+            batch = Batch(packet for packet in batch if not packet.eof)
+            batch.names = [self._name(packet) for packet in batch]
+        lost = len(batch) - so.sendbatch(batch)
+        if lost:
+            hook.peer.drop(so.lasterror, lost)
+
+    def _name(self, packet: Packet) -> Any:
+        """Return where the packet's tag sends it, or None (§7.12)."""
+        for tag in packet.tags:
+            if tag.cookie == COOKIE and tag.type == ADDRESS_TAG and self.kind is not None:
+                try:
+                    node, name = _destination(tag.data, self.kind.family)
+                except OSError:
+                    continue  # of another family, so for another socket
+                if node in (0, self.id):
+                    return name
+        return None
+
+    # -- from the socket to the hook (§7.11) -----------------------------------------------
+
+    def rcvflow(self, hook: Hook, high: bool) -> None:
+        """Hold while a sink asks for it; go on when none does."""
+        if not hook.high:
+            self.graph.work.call(self._read)
+
+    def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
+        if self._listening:
+            self._accept()
+        elif self._connecting is None:
+            self._read()
+
+    def _writable(self, so: Socket, cookie: None, waitf: int) -> None:
+        if self._high and so.sndspace() > 0:
+            self._high = False
+            if self.hook is not None:
+                self.hook.send_flow(False)
+        self._finish()
+
+    def _event(self, so: Socket, cookie: None, event: int) -> None:
+        """A connection was made, or it ended; upcalls do not tell which came first."""
+        if self._connecting is not None:
+            if event & SO_FILT_HINT_DISCONNECTED:
+                error = so.getsockopt(SOL_SOCKET, SO_ERROR)
+                assert isinstance(error, int)
+                self._fail(error or ECONNABORTED)
+                return
+            reply, self._connecting = self._connecting, None
+            reply(0)
+        self._read()
+
+    def _read(self) -> None:
+        """Send on what the socket has, as long as the graph takes it."""
+        so, hook = self.so, self.hook
+        if so is None or hook is None or self._reading or self._listening:
+            return
+        assert self.kind is not None
+        self._reading = True
+        try:
+            while so.readable and not hook.high and not self._eof_seen and hook.valid:
+                batch = so.receivebatch(ROUND)
+                if self.kind.connected:
+                    if not batch:
+                        self._eof_seen = True
+                        hook.send_batch(Batch((EOF,), 0))
+                        break
+                else:
+                    self._tag(batch)
+                hook.send_batch(batch)
+        except BlockingIOError:
+            return  # an upcall follows when there is more
+        except OSError as error:
+            self._received_error(error.errno or EINVAL)
+        finally:
+            self._reading = False
+        self._finish()
+
+    def _received_error(self, errno: int) -> None:
+        assert self.kind is not None
+        if self.kind.connected:
+            self._fail(errno)
+        else:
+            self.lasterror = errno  # a datagram of ours was refused (§7.11)
+
+    def _tag(self, batch: Batch) -> None:
+        """Mark each datagram of an unconnected socket with where it came from."""
+        names, batch.names = batch.names, None
+        if names is None:
+            return
+        known = self._tags
+        for packet, name in zip(batch, names, strict=True):
+            tags = known.get(name)
+            if tags is None and name:  # a local sender may have no name to answer to
+                if len(known) >= 4096:
+                    known.clear()
+                data = self.id.to_bytes(4, sys.byteorder) + SockAddr.of_host(name).pack()
+                tags = known[name] = (Tag(COOKIE, ADDRESS_TAG, data),)
+            packet.tags = tags or ()
+
+    def _finish(self) -> None:
+        """End once both directions of the connection have."""
+        so = self.so
+        if self._eof_seen and so is not None and not so.isconnected() and not so.sndcount:
+            self.graph.rmnode_self(self)
+
+    def _fail(self, errno: int, abort: bool = False) -> None:
+        """The socket is of no use any more: tell who waits, and end."""
+        self.lasterror = errno
+        if not self.cloned:  # what clients do to their own connections is no news
+            where, name = self._addresses(), errorcode.get(errno, str(errno))
+            self.graph.report(f"ksocket {self!r} ({where}) failed: {name}", None)
+        if self._connecting is not None:
+            reply, self._connecting = self._connecting, None
+            reply(errno)
+        if abort and self.so is not None:
+            so, self.so = self.so, None
+            so.abort()
+        self.graph.rmnode_self(self)
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def _socket(self) -> Socket:
+        if self.so is None:
+            raise OSError(ENXIO, f"ksocket {self!r} has no socket")
+        return self.so
+
+    def _kind(self) -> Kind:
+        if self.kind is None:
+            raise OSError(ENXIO, f"ksocket {self!r} has no socket")
+        return self.kind
+
+    def _remember(self, command: str, text: str, which: object = None) -> None:
+        """Keep what `config` tells; of a command, and of *which* it is about, the last counts."""
+        self.settings[command, which] = text
+
+    @command(1, arg=SOCKADDR)
+    def bind(self, to: SockAddr) -> None:
+        """Bind the socket to an address, as bind(2) does."""
+        name = to.host(self._kind().family)
+        if not self.graph.checking:
+            self._socket().bind(name)
+        self._remember("bind", to.text())
+
+    @command(2, arg=INT32)
+    def listen(self, backlog: int) -> None:
+        """Let connections come in; at most *backlog* wait to be accepted."""
+        if not self.graph.checking:
+            self._socket().listen(backlog)
+            self._listening = True
+        self._remember("listen", str(backlog))
+
+    @command_later(3, "accept", resp=AcceptedType(), cmdstr="NGM_KSOCKET_ACCEPT")
+    def soaccept(self, reply: Reply[Accepted]) -> None:
+        """Accept one connection, now or when one comes; the reply names its new node."""
+        if self.graph.checking:
+            return
+        self._socket()
+        if not self._listening:
+            raise OSError(EINVAL, f"ksocket {self!r} does not listen")
+        if self._accepting is not None:
+            raise OSError(EALREADY, f"ksocket {self!r} has a request to accept already")
+        self._accepting = reply
+        self._accept()
+
+    @command_later(4, "connect", arg=SOCKADDR, resp=INT32, cmdstr="NGM_KSOCKET_CONNECT")
+    def soconnect(self, to: SockAddr, reply: Reply[int]) -> None:
+        """Connect to an address; EINPROGRESS, and an errno in a later reply, if that takes time."""
+        name = to.host(self._kind().family)
+        if self.graph.checking:
+            return
+        so = self._socket()
+        if self._connecting is not None:
+            raise OSError(EALREADY, f"ksocket {self!r} is connecting already")
+        self._remember("connect", to.text())
+        try:
+            so.connect(name, MSG_DONTWAIT)
+        except OSError as error:
+            if error.errno == EINPROGRESS:
+                self._connecting = reply
+            raise
+
+    @command(5, resp=SOCKADDR)
+    def getname(self) -> SockAddr:
+        """Tell the address the socket is bound to."""
+        if self.graph.checking:
+            return SockAddr(self._kind().family, b"")
+        return SockAddr.of_host(self._socket().getsockname())
+
+    @command(6, resp=SOCKADDR)
+    def getpeername(self) -> SockAddr:
+        """Tell the address the socket is connected to."""
+        if self.graph.checking:
+            return SockAddr(self._kind().family, b"")
+        return SockAddr.of_host(self._socket().getpeername())
+
+    @command(7, arg=SOCKOPT)
+    def setopt(self, option: Sockopt) -> None:
+        """Set a socket option, by FreeBSD's numbers or by one word."""
+        host = host_option(option.level, option.name)
+        if not self.graph.checking:
+            host.set(self._socket(), option.value)
+        joins = (option.level, option.name) in MEMBERSHIPS
+        which = (option.level, option.name, option.value if joins else b"")
+        self._remember("setopt", SOCKOPT.unparse(option), which)
+
+    @command(8, arg=OPTION_NAME, resp=SOCKOPT)
+    def getopt(self, option: OptionName) -> Sockopt:
+        """Tell the value of a socket option."""
+        host = host_option(option.level, option.name)
+        value = bytes(4) if self.graph.checking else host.get(self._socket())
+        return Sockopt(option.level, option.name, value[:REPLY_SPACE])
+
+    @command(1, cookie=OWN_COOKIE)
+    def eof(self) -> None:
+        """Send what is queued and then end of file; what arrives is still received."""
+        if not self.graph.checking:
+            self._shut()
+
+    def _accept(self) -> None:
+        """Give a waiting connection to the waiting request."""
+        reply, so = self._accepting, self.so
+        if reply is None or so is None:
+            return
+        if reply.source not in self.graph.nodes:
+            self._accepting = None  # whoever asked is gone; the connection waits for the next
+            return
+        try:
+            connection, name = so.accept(MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.lasterror = error.errno or EINVAL
+            return
+        self._accepting = None
+        clone = KSocket()
+        clone.kind, clone.so, clone.cloned, clone.parent = self.kind, connection, True, self
+        self.embryos.append(clone)
+        self.graph.add(ksocket, clone)
+        reply(Accepted(clone.id, SockAddr.of_host(name).generic()), clone.id)
+
+    # -- what it tells of itself ------------------------------------------------------------------
+
+    def config(self) -> list[str]:
+        """Return the options, then the addresses, as messages."""
+        order = ["setopt", "bind", "listen", "connect"]
+        lines = sorted(self.settings.items(), key=lambda line: order.index(line[0][0]))
+        return [f"msg . {name} {text}" for (name, _), text in lines]
+
+    def status(self) -> str:
+        """Return state, addresses, queues and counters in words."""
+        if self.kind is None:
+            return "no socket"
+        so = self.so
+        words = [self.kind.words(), self._state()]
+        if so is None:
+            return " ".join(words)
+        words.append(self._addresses())
+        parts = [
+            " ".join(word for word in words if word),
+            f"received {so.rcvpackets} packets, {so.rcvbytes} bytes",
+            f"sent {so.sndpackets} packets, {so.sndbytes} bytes",
+            f"queued {so.rcvcount} in, {so.sndcount} out",
+        ]
+        if so.senderrors:
+            lost = ", ".join(
+                f"{count} {errorcode.get(number, number)}"
+                for number, count in so.senderrors.items()
+            )
+            parts.append(f"failed to send {lost}")
+        if so.truncated:
+            parts.append(f"truncated {so.truncated}")
+        last = self.lasterror or so.lasterror
+        if last:
+            parts.append(f"last error {errorcode.get(last, last)}")
+        return "; ".join(parts)
+
+    def _state(self) -> str:
+        so = self.so
+        if so is None:
+            return "closed"
+        if self._listening:
+            return "listening"
+        if self._connecting is not None:
+            return "connecting"
+        held = " held" if self.hook is not None and self.hook.high else ""
+        return ("connected" if so.isconnected() else "unconnected") + held
+
+    def _addresses(self) -> str:
+        so = self.so
+        if so is None:
+            return ""
+        asks: tuple[Callable[[], Any], ...] = (so.getsockname, so.getpeername)
+        names = []
+        for ask in asks:
+            try:
+                names.append(host_text(ask()))
+            except OSError:
+                continue  # not connected, or not any more
+        return " -> ".join(names)
+
+
+ksocket = NodeType("ksocket", COOKIE, KSocket)
