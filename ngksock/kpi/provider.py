@@ -69,10 +69,8 @@ class SocketKPI:
         return done
 
     def closeall(self) -> None:
-        for so in list(self._sockets):
-            # Closing a listener closes what waits in it.
-            if so in self._sockets:
-                so.abort()
+        for so in [so for so in self._sockets if so.so_head is None]:
+            so.abort()  # and a listener takes along what waits in it
 
     def newconn(self, proto: Protosw, driver: IUserRequests) -> Socket:
         """Make the socket above *driver*, and keep it in mind until `forget`."""

@@ -302,12 +302,15 @@ class Graph:
             for hook in reversed(list(node.hooks.values())):
                 self.rmhook(hook)
             stay = self._guard(node, node.shutdown)
+            if stay is True:
+                self._revive(node)
+                return
+            self.living[node.type.name] -= 1
+            watchers, node.watchers = node.watchers, []
+            for ended in watchers:
+                self._guard(node, ended, node)
         finally:
             self.work.leave()
-        if stay is True:
-            self._revive(node)
-            return
-        self.living[node.type.name] -= 1
         for key in [key for key in self.bugs if key[0] == node.id]:
             del self.bugs[key]
 

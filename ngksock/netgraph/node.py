@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EINVAL
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,10 +42,20 @@ class Node:
         self.hooks: dict[str, Hook] = {}
         self.valid = True
         self.closing = False
+        self.watchers: list[Callable[[Node], None]] = []
         self.busy = 0
 
     def __repr__(self) -> str:
         return self.name or f"[{self.id:x}]"
+
+    def watch(self, ended: Callable[[Node], None]) -> None:
+        """Have *ended* called with this node when it is gone."""
+        self.watchers.append(ended)
+
+    def unwatch(self, ended: Callable[[Node], None]) -> None:
+        """Take back a `watch`; one that is not there is no error."""
+        if ended in self.watchers:
+            self.watchers.remove(ended)
 
     def newhook(self, hook: Hook, name: str) -> None:
         """Refuse a hook whose name this type does not have (EINVAL)."""

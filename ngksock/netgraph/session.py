@@ -114,7 +114,7 @@ class Session:
         self.warn = warn
         self.files = files
         self.only = only
-        self._token = 0
+        self.token = 0
         self.debug = 0
 
     def parse(self, line: str) -> tuple[Command, list[Word]] | None:
@@ -169,7 +169,7 @@ class Session:
         blamed = [w for w in args for q in quoted if w == q or w.startswith((q + ":", q + "."))]
         blamed += [w for w in args for q in quoted if q in re.split("[.:]", w)]
         # What a message was refused for is in its arguments rather than in its path.
-        worst = args[2:] + args[1:] + args if command.name == "msg" else args
+        worst = [*args[2:], *args[1:], *args] if command.name == "msg" else args
         at = (blamed or [*worst, Word.at("", 0)])[0].start
         remedy = ""
         if error.errno == ENOENT and quoted:
@@ -189,9 +189,9 @@ class Session:
     # -- messages ---------------------------------------------------------------------
 
     def _message(self, cmd: int, data: bytes = b"") -> Message:
-        self._token = (self._token + 1) & 0x7FFFFFFF
+        self.token = (self.token + 1) & 0x7FFFFFFF
         name = f"cmd{cmd}"
-        return Message(GENERIC_COOKIE, cmd, data, self._token, cmdstr=name)
+        return Message(GENERIC_COOKIE, cmd, data, self.token, cmdstr=name)
 
     def _generic(self, path: str, cmd: int, layout: ParseType[T], arg: T) -> None:
         self.port.send(path[:PATH_MAX], self._message(cmd, layout.pack(arg)))
@@ -284,9 +284,9 @@ class Session:
                 error.errno or EINVAL, error.strerror or "", _place(rest, error.offset, name),
                 syntax=True,
             ) from error  # fmt: skip
-        self._token = (self._token + 1) & 0x7FFFFFFF
+        self.token = (self.token + 1) & 0x7FFFFFFF
         try:
-            self.port.send(path.unquoted()[:PATH_MAX], message.with_token(self._token))
+            self.port.send(path.unquoted()[:PATH_MAX], message.with_token(self.token))
         except OSError as error:
             # A connection that is on its way is no failure of the line (§9.3).
             if error.errno != EINPROGRESS:

@@ -441,6 +441,11 @@ class KSocket(Node):
         if not self.graph.checking:
             self._shut()
 
+    @command(2, cookie=OWN_COOKIE)
+    def unaccept(self) -> None:
+        """Withdraw the request to accept; it is never answered."""
+        self._accepting = None
+
     def _accept(self) -> None:
         """Give a waiting connection to the waiting request."""
         reply, so = self._accepting, self.so

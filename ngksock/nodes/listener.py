@@ -1,0 +1,410 @@
+"""listener: what becomes of each connection that a ksocket accepts.
+
+Hooks: ``socket`` goes to the ksocket that will listen.  Any other hook is a
+mere anchor: nothing is sent out of it, and what arrives there is dropped.
+
+Messages: setscript and getscript, the ngctl commands run for every accepted
+connection, with ``.`` the accepted ksocket; start and stop; setlimit, how many
+connections live at once (beyond it they wait in the backlog); settimeouts;
+getstats, clrstats, getclrstats.
+
+A script that fails, or whose connect fails or takes too long afterwards, closes
+that connection, is counted and logged, and disturbs no other.  Each connection
+lives as long as its accepted ksocket does, also after the listener's end.
+
+It ends when ``socket`` goes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from errno import EINPROGRESS, EINVAL, ENOENT, ENOTCONN, EOPNOTSUPP, ETIMEDOUT, errorcode
+from typing import Annotated, Any, Final
+
+from ngksock.netgraph import Graph, Hook, Item, Message, Node, command
+from ngksock.netgraph.layout import (
+    INT32,
+    STRING,
+    UINT32,
+    Prefixed,
+    Struct,
+    UInt32,
+    UInt64,
+    quote,
+)
+from ngksock.netgraph.ngctl import LineError
+from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.session import Session
+from ngksock.plugin import NodeType
+
+KSOCKET_COOKIE: Final = 942710669
+KSOCKET_OWN_COOKIE: Final = 1750000200
+LISTEN, ACCEPT, CONNECT, UNACCEPT = 2, 3, 4, 2
+ALLOWED: Final = frozenset({"mkpeer", "connect", "name", "rmhook", "shutdown", "msg"})
+"""Commands a script may have: those that shape the graph."""
+
+
+@dataclass
+class Script:
+    """The commands, one line each."""
+
+    lines: Annotated[list[str], Prefixed(STRING)]
+
+
+@dataclass
+class Timeouts:
+    """Seconds; 0 is for ever."""
+
+    connect: UInt32 = 10
+    idle: UInt32 = 0
+
+
+@dataclass
+class Stats:
+    """What became of the connections."""
+
+    accepted: UInt64 = 0
+    active: UInt64 = 0
+    failed: UInt64 = 0
+    timedout: UInt64 = 0
+
+
+@dataclass(eq=False)
+class Connection:
+    """
+    One accepted connection.
+
+    Args:
+        node: Its ksocket.
+        since: When it was accepted, or last carried a packet.
+        carried: The packets it had carried then.
+        waiting: Tokens of its connects under way, with their script lines.
+    """
+
+    node: Node
+    since: float
+    carried: int
+    waiting: dict[int, str]
+
+
+class NoFiles:
+    """The script of a listener reads and writes no files."""
+
+    def run(self, name: str) -> None:
+        raise OSError(EOPNOTSUPP, "a script cannot read another one")
+
+    def load(self, name: str, size: int) -> bytes:
+        raise OSError(EOPNOTSUPP, "a script cannot read a file")
+
+    def save(self, name: str, text: str) -> None:
+        raise OSError(EOPNOTSUPP, "a script cannot write a file")
+
+
+class ScriptPort(GraphPort):
+    """A port that notes which connects are under way, for the connection at hand."""
+
+    def __init__(self, graph: Graph, source: Node, here: Node) -> None:
+        super().__init__(graph, source, here)
+        self.line = ""
+        self.waiting: dict[int, str] = {}
+
+    def send(self, path: str, message: Message) -> None:
+        try:
+            super().send(path, message)
+        except OSError as error:
+            if error.errno == EINPROGRESS:
+                self.waiting[message.token] = self.line
+            raise
+
+
+class Listener(Node):
+    """Runs a script for each connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script: list[str] = []
+        self.limit = 0
+        self.timeouts = Timeouts()
+        self.stats = Stats()
+        self.backlog: int | None = None  # while started
+        self.connections: dict[int, Connection] = {}  # by the id of the accepted node
+        self._connecting: dict[int, Connection] = {}  # by the token of the connect
+        self._asking = False
+        self._token = 0
+        self._tick: Any = None
+
+    # -- life --------------------------------------------------------------------------
+
+    def disconnect(self, hook: Hook) -> None:
+        """End when the listening socket goes."""
+        if hook.name == "socket" and self.valid:
+            self.graph.rmnode_self(self)
+
+    def shutdown(self) -> None:
+        """Let go of the connections, which live on."""
+        self.backlog = None
+        for connection in self.connections.values():
+            connection.node.unwatch(self._ended)
+        self.connections.clear()
+        self._connecting.clear()
+        self._stop_tick()
+
+    # -- messages -------------------------------------------------------------------------
+
+    @command(1, arg=Struct(Script))
+    def setscript(self, script: Script) -> None:
+        """Set the ngctl commands to run for each connection."""
+        port = ScriptPort(self.graph, self, self)
+        session = Session(port, _silent, _silent, NoFiles(), ALLOWED)
+        for number, line in enumerate(script.lines, 1):
+            try:
+                session.parse(line)
+            except LineError as error:
+                raise self._refused(number, line, error) from error
+        self.script = list(script.lines)
+
+    @command(2, resp=Struct(Script))
+    def getscript(self) -> Script:
+        """Tell the commands."""
+        return Script(self.script)
+
+    @command(3, arg=INT32)
+    def start(self, backlog: int) -> None:
+        """Listen, with a backlog, and accept connections from now on."""
+        socket = self.hooks.get("socket")
+        if socket is None:
+            raise OSError(ENOTCONN, f'listener {self!r} has nothing at its hook "socket"')
+        self.graph.send_hook(socket, Message(KSOCKET_COOKIE, LISTEN, INT32.pack(backlog)))
+        self.backlog = backlog
+        if self.graph.checking:
+            self._rehearse()
+        else:
+            self._ask()
+
+    @command(4)
+    def stop(self) -> None:
+        """Accept no more; connections that come wait in the backlog, others go on."""
+        self.backlog = None
+        socket = self.hooks.get("socket")
+        if self._asking and socket is not None:
+            self._asking = False
+            self.graph.send_hook(socket, Message(KSOCKET_OWN_COOKIE, UNACCEPT))
+
+    @command(5, arg=UINT32)
+    def setlimit(self, limit: int) -> None:
+        """Set how many connections live at once; 0: as many as come."""
+        self.limit = limit
+        self._ask()
+
+    @command(6, resp=Struct(Stats))
+    def getstats(self) -> Stats:
+        """Count the connections: accepted, active now, failed, timed out."""
+        return replace(self.stats, active=len(self.connections))
+
+    @command(7)
+    def clrstats(self) -> None:
+        """Begin to count anew."""
+        self.stats = Stats()
+
+    @command(8, resp=Struct(Stats))
+    def getclrstats(self) -> Stats:
+        """Count, then begin anew."""
+        stats = self.getstats()
+        self.clrstats()
+        return stats
+
+    @command(9, arg=Struct(Timeouts))
+    def settimeouts(self, timeouts: Timeouts) -> None:
+        """Set how long a connect, and silence, may last, in seconds; 0: for ever."""
+        self.timeouts = timeouts
+        self._start_tick()
+
+    def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
+        """Take the replies of ksockets: who was accepted, which connect has ended."""
+        message = item.message
+        if not message.is_response:
+            super().rcvmsg(item, lasthook)
+        elif message.cookie == KSOCKET_COOKIE and message.cmd == ACCEPT:
+            self._accepted(item.source)
+        elif message.cookie == KSOCKET_COOKIE and message.cmd == CONNECT:
+            self._connected(message.token, INT32.unpack(message.data))
+
+    # -- connections ------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Ask for the next connection, unless there are enough."""
+        socket = self.hooks.get("socket")
+        if (
+            self._asking
+            or socket is None
+            or self.backlog is None
+            or (self.limit and len(self.connections) >= self.limit)
+        ):
+            return
+        self._asking = True
+        self.graph.send_hook(socket, Message(KSOCKET_COOKIE, ACCEPT))
+
+    def _accepted(self, number: int) -> None:
+        self._asking = False
+        node = self.graph.nodes.get(number)
+        if node is not None:
+            self.stats.accepted += 1
+            self._serve(node)
+        self._ask()
+
+    def _serve(self, node: Node) -> None:
+        """Run the script for the connection that *node* is."""
+        connection = Connection(node, self.graph.clock(), 0, {})
+        self.connections[node.id] = connection
+        node.watch(self._ended)
+        port = ScriptPort(self.graph, self, node)
+        session = Session(port, _silent, self._warn, NoFiles(), ALLOWED)
+        session.token = self._token
+        try:
+            for line in self.script:
+                port.line = line
+                session.run(line)
+        except LineError as error:
+            self._fail(connection, port.line, error.errno or EINVAL, error.strerror)
+            return
+        finally:
+            self._token = session.token
+        connection.waiting = port.waiting
+        for token in port.waiting:
+            self._connecting[token] = connection
+        self._start_tick()
+
+    def _connected(self, token: int, errno: int) -> None:
+        connection = self._connecting.pop(token, None)
+        if connection is None:
+            return
+        line = connection.waiting.pop(token)
+        connection.since = self.graph.clock()
+        if errno:
+            self._fail(connection, line, errno)
+
+    def _fail(self, connection: Connection, line: str, errno: int, text: str | None = None) -> None:
+        """Close *connection*, whose script failed at *line*."""
+        self.stats.failed += 1
+        known = os.strerror(errno)
+        more = f"; {text}" if text and text != known else ""
+        name = errorcode.get(errno, str(errno))
+        self._warn(f'connection {connection.node!r}: "{line}": {name} ({known}){more}')
+        self.graph.rmnode(connection.node)
+
+    def _ended(self, node: Node) -> None:
+        """An accepted ksocket has ended, and its connection with it."""
+        connection = self.connections.pop(node.id, None)
+        if connection is not None:
+            for token in connection.waiting:
+                self._connecting.pop(token, None)
+            self._ask()
+
+    def _warn(self, text: str) -> None:
+        self.graph.report(f"listener {self!r}: {text}", None)
+
+    # -- time: one timer for all connections -----------------------------------------------------
+
+    def _start_tick(self) -> None:
+        wanted = (self.timeouts.idle and self.connections) or (
+            self.timeouts.connect and self._connecting
+        )
+        if wanted and self._tick is None:
+            limits = [seconds for seconds in (self.timeouts.connect, self.timeouts.idle) if seconds]
+            self._tick = self.graph.reactor.callLater(min(limits) / 8, self._look)
+
+    def _stop_tick(self) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+
+    def _look(self) -> None:
+        """Close the connections whose time is up."""
+        self._tick = None
+        now = self.graph.clock()
+        limits = self.timeouts
+        for connection in list(self.connections.values()):
+            if connection.waiting:
+                if limits.connect and now - connection.since >= limits.connect:
+                    self._time_out(connection, next(iter(connection.waiting.values())))
+                continue
+            carried = sum(h.packets + h.peer.packets for h in connection.node.hooks.values())
+            if carried != connection.carried:
+                connection.carried, connection.since = carried, now
+            elif limits.idle and now - connection.since >= limits.idle:
+                self._time_out(connection, "")
+        self._start_tick()
+
+    def _time_out(self, connection: Connection, line: str) -> None:
+        self.stats.timedout += 1
+        if line:
+            name = errorcode[ETIMEDOUT]
+            self._warn(f'connection {connection.node!r}: "{line}": {name} (no answer in time)')
+        self.graph.rmnode(connection.node)
+
+    # -- the dry run --------------------------------------------------------------------------------
+
+    def _refused(self, number: int, line: str, error: LineError) -> OSError:
+        remedy = f"; {error.remedy}" if error.remedy else ""
+        text = f"script line {number} ({quote(line)}): {error.strerror}{remedy}"
+        return OSError(error.errno or EINVAL, text)
+
+    def _rehearse(self) -> None:
+        """Run the script for a connection that does not exist."""
+        kind = self.graph.type("ksocket")
+        stand_in = StandIn()
+        self.graph.add(kind, stand_in)
+        session = Session(
+            ScriptPort(self.graph, self, stand_in), _silent, _silent, NoFiles(), ALLOWED
+        )
+        try:
+            for number, line in enumerate(self.script, 1):
+                try:
+                    session.run(line)
+                except LineError as error:
+                    raise self._refused(number, line, error) from error
+        finally:
+            self.graph.rmnode(stand_in)
+
+    # -- what it tells of itself -----------------------------------------------------------------------
+
+    def config(self) -> list[str]:
+        """Return script, limit and timeouts, and start if it was started."""
+        lines = [
+            f"msg . setscript {Struct(Script).unparse(Script(self.script))}",
+            f"msg . setlimit {self.limit}",
+            f"msg . settimeouts {Struct(Timeouts).unparse(self.timeouts)}",
+        ]
+        if self.backlog is not None:
+            lines.append(f"msg . start {self.backlog}")
+        return lines
+
+    def status(self) -> str:
+        """Return whether it accepts, and the counters, in words."""
+        stats = self.getstats()
+        limit = f" of at most {self.limit}" if self.limit else ""
+        return (
+            f"{'stopped' if self.backlog is None else 'accepting'}; "
+            f"active {stats.active}{limit}, accepted {stats.accepted}, "
+            f"failed {stats.failed}, timed out {stats.timedout}"
+        )
+
+
+class StandIn(Node):
+    """In a dry run: the accepted ksocket that is not there.  It takes anything."""
+
+    def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
+        """Accept every message a ksocket has."""
+        row = self.type.commands.find(item.message.cookie, item.message.cmd)
+        if row is None:
+            raise OSError(ENOENT, "a ksocket has no such message")
+        row.unpack(item.message.data)
+
+
+def _silent(text: str) -> None:
+    """Say nothing: a script's output has no reader."""
+
+
+listener = NodeType("listener", 1750000100, Listener)

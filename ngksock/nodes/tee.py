@@ -1,0 +1,209 @@
+"""tee: pass packets between ``left`` and ``right``, with a copy to whoever looks on.
+
+Hooks: ``left``, ``right``, ``left2right``, ``right2left``.
+
+============== =============== ==================
+a packet from  is copied to    and goes on to
+============== =============== ==================
+``left``       ``left2right``  ``right``
+``right``      ``right2left``  ``left``
+``left2right``                 ``left``
+``right2left``                 ``right``
+============== =============== ==================
+
+Without ``right``, what comes from ``left`` goes to ``left2right`` alone, and
+the mirror image.  Without any destination a packet is dropped; that is no
+error.  A copy that fails does not stop the packet itself.
+
+Messages (cookie 916107047):
+
+* 1 ``getstats``: tell the counters of all hooks.
+* 2 ``clrstats``: reset them.
+* 3 ``getclrstats``: tell them, then reset them.
+
+A copy that failed is not counted as sent, a packet itself always is.  (Of a
+batch that lost some, the bytes lost are reckoned at the batch's mean.)  A hook's
+counters begin at zero when it is connected, and outlive it.
+
+A flow message from ``left`` goes on to the node at ``right``, and the reverse;
+one from elsewhere is swallowed.  Back-pressure takes the ways of the table
+against the packets: a slow onlooker holds the traffic too.
+
+It ends by ``shutdown``, which joins the neighbours at ``left`` and ``right``
+without telling them, or with its last hook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ngksock.netgraph import Batch, Hook, Item, Node, Packet, command
+from ngksock.netgraph.layout import Struct, UInt64
+from ngksock.netgraph.message import FLOW_COOKIE
+from ngksock.plugin import NodeType
+
+
+@dataclass
+class HookStats:
+    """What went in and out by one hook."""
+
+    in_octets: UInt64 = field(default=0, metadata={"name": "inOctets"})
+    in_frames: UInt64 = field(default=0, metadata={"name": "inFrames"})
+    out_octets: UInt64 = field(default=0, metadata={"name": "outOctets"})
+    out_frames: UInt64 = field(default=0, metadata={"name": "outFrames"})
+
+
+@dataclass
+class Stats:
+    """The counters of all four hooks."""
+
+    right: HookStats = field(default_factory=HookStats)
+    left: HookStats = field(default_factory=HookStats)
+    right2left: HookStats = field(default_factory=HookStats)
+    left2right: HookStats = field(default_factory=HookStats)
+
+    def of(self, name: str) -> HookStats:
+        """Return the counters of the hook *name*."""
+        stats: HookStats = getattr(self, name)
+        return stats
+
+
+STATS: Final = Struct(Stats)
+
+COPY: Final = {"left": "left2right", "right": "right2left"}
+ONWARD: Final = {"left": "right", "right": "left", "left2right": "left", "right2left": "right"}
+
+
+class Way:
+    """
+    Where packets from one hook go: its ``private``, decided when links change.
+
+    Args:
+        stats: The hook's own counters.
+        copy: Gets a copy, or None.
+        onward: Gets the packet itself, or None.
+    """
+
+    __slots__ = ("copy", "copy_stats", "onward", "onward_stats", "stats")
+
+    def __init__(self, stats: Stats, hook: Hook, hooks: dict[str, Hook]) -> None:
+        copy, onward = hooks.get(COPY.get(hook.name, "")), hooks.get(ONWARD[hook.name])
+        if onward is None:
+            copy, onward = None, copy
+        self.copy, self.onward = copy, onward
+        self.stats = stats.of(hook.name)
+        self.copy_stats = stats.of(copy.name) if copy is not None else self.stats
+        self.onward_stats = stats.of(onward.name) if onward is not None else self.stats
+
+
+class Tee(Node):
+    """A node that lets others look on."""
+
+    hook_names = ("left", "right", "left2right", "right2left")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stats = Stats()
+
+    def connect(self, hook: Hook) -> None:
+        setattr(self.stats, hook.name, HookStats())
+        self._direct()
+
+    def _direct(self) -> None:
+        """Decide for every hook where its packets go."""
+        for hook in self.hooks.values():
+            hook.private = Way(self.stats, hook, self.hooks)
+
+    def rcvdata(self, hook: Hook, packet: Packet) -> None:
+        way: Way = hook.private
+        way.stats.in_frames += 1
+        way.stats.in_octets += packet.len
+        failed: OSError | None = None
+        if way.copy is not None:
+            try:
+                way.copy.send_data(packet)
+            except OSError as error:
+                failed = error if way.copy.valid else None
+            else:
+                way.copy_stats.out_frames += 1
+                way.copy_stats.out_octets += packet.len
+        if way.onward is not None:
+            way.onward_stats.out_frames += 1
+            way.onward_stats.out_octets += packet.len
+            way.onward.send_data(packet)
+        if failed is not None:
+            raise failed
+
+    def rcvbatch(self, hook: Hook, batch: Batch) -> None:
+        way: Way = hook.private
+        count = len(batch)
+        way.stats.in_frames += count
+        way.stats.in_octets += batch.nbytes
+        if way.copy is not None:
+            before = sum(way.copy.drops.values())
+            way.copy.send_batch(batch)
+            lost = min(sum(way.copy.drops.values()) - before, count)
+            way.copy_stats.out_frames += count - lost
+            way.copy_stats.out_octets += batch.nbytes * (count - lost) // max(count, 1)
+        if way.onward is not None:
+            way.onward_stats.out_frames += count
+            way.onward_stats.out_octets += batch.nbytes
+            way.onward.send_batch(batch)
+
+    def rcvflow(self, hook: Hook, high: bool) -> None:
+        """Hold the hooks whose packets, or copies of them, go out of *hook*."""
+        for other in list(self.hooks.values()):
+            way: Way | None = other.private
+            if way is not None and hook in (way.copy, way.onward):
+                other.send_flow(high)
+
+    def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
+        message = item.message
+        if message.cookie != FLOW_COOKIE:
+            super().rcvmsg(item, lasthook)
+        elif lasthook is not None and lasthook.name in COPY:
+            onward = self.hooks.get(ONWARD[lasthook.name])
+            if onward is not None:
+                self.graph.send_hook(onward, message)
+
+    @command(1, resp=STATS)
+    def getstats(self) -> Stats:
+        """Count packets and bytes in and out, by hook."""
+        return self.stats
+
+    @command(2)
+    def clrstats(self) -> None:
+        """Reset all counters."""
+        self.getclrstats()
+
+    @command(3, resp=STATS)
+    def getclrstats(self) -> Stats:
+        """Tell all counters, then reset them."""
+        stats, self.stats = self.stats, Stats()
+        self._direct()
+        return stats
+
+    def status(self) -> str:
+        lines = []
+        for name in self.hook_names:
+            if name in self.hooks:
+                s = self.stats.of(name)
+                lines.append(
+                    f"{name}: in {s.in_frames} packets, {s.in_octets} bytes; "
+                    f"out {s.out_frames} packets, {s.out_octets} bytes"
+                )
+        return "\n".join(lines) or "no hooks"
+
+    def disconnect(self, hook: Hook) -> None:
+        self._direct()
+        super().disconnect(hook)
+
+    def close(self) -> None:
+        """Join the two neighbours."""
+        left, right = self.hooks.get("left"), self.hooks.get("right")
+        if left is not None and right is not None:
+            self.graph.bypass(left, right)
+
+
+tee = NodeType("tee", 916107047, Tee)

@@ -1,0 +1,1 @@
+"""The service: command files, the host of a graph, and twistd's options."""

@@ -1,0 +1,216 @@
+"""The service that hosts a graph, from its files to the last flushed stream."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ngksock.netgraph import Graph, Node
+from ngksock.plugin import available, find_type
+from ngksock.service.run import Run
+from ngksock.service.script import Library, legible
+
+__all__ = ["GraphService"]
+
+DRAIN: Final = 1.5
+"""Seconds that streams have to send what they hold when the service stops."""
+NODES_MAX: Final = 50
+"""How many nodes the log tells about at the start."""
+_log: Final = Logger(namespace="ngksock")
+
+
+class GraphService(Service):
+    """
+    Hosts one graph, made by command files.
+
+    Args:
+        library: Holds the files; they have been checked.
+        files: Their names.
+        reactor: None: the global one.
+
+    Raises, when it is started:
+        ScriptFailed: A command failed; the graph is closed again.
+    """
+
+    name = "ngksock"
+
+    def __init__(self, library: Library, files: Sequence[str], reactor: Any = None) -> None:
+        self.library = library
+        self.files = list(files)
+        self.graph: Graph | None = None
+        self._reactor = reactor
+        self._signals: dict[int, Any] = {}
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor, looked up late: a program may install one until it starts."""
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        return self._reactor
+
+    # -- start -----------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Apply the files while the process may bind low ports."""
+        super().privilegedStartService()
+        self.apply()
+
+    def startService(self) -> None:
+        """Apply the files, if that has not been done (twist never calls the former)."""
+        if self.graph is None:
+            self.apply()
+        super().startService()
+        self._catch()
+
+    def apply(self) -> None:
+        """Make the graph; on a failure close what was opened, and raise."""
+        reactor = self.reactor
+        self.graph = graph = Graph(
+            find_type,
+            lambda work: reactor.callLater(0, work),
+            reactor.seconds,
+            _report,
+            available=available,
+            reactor=reactor,
+        )
+        run = Run(graph, self.library, _say, _warn)
+        try:
+            for name in self.files:
+                run.file(name)
+        except BaseException:
+            self.graph = None
+            graph.close()
+            _sockets(graph, "closeall")
+            raise
+        for line in _summary(graph, ", ".join(self.files)):
+            _say(line)
+
+    # -- signals ---------------------------------------------------------------------
+
+    def _catch(self) -> None:
+        """Let SIGHUP and SIGUSR1 no longer end the process."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        wanted: dict[int, Callable[[], None]] = {
+            signal.SIGHUP: self._reload, signal.SIGUSR1: self.log_counters
+        }  # fmt: skip
+        for number, action in wanted.items():
+
+            def caught(_: int, __: FrameType | None, action: Callable[[], None] = action) -> None:
+                self.reactor.callFromThread(action)
+
+            self._signals[number] = signal.signal(number, caught)
+
+    def _reload(self) -> None:
+        _log.warn("SIGHUP: reload is not there yet; restart to apply the files again")
+
+    def log_counters(self) -> None:
+        """Log what every hook has sent and lost."""
+        if self.graph is not None:
+            for line in _counters(self.graph):
+                _say(line)
+
+    # -- stop ------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None] | None:
+        """Close the graph; done when all streams have sent what they held, or time is up."""
+        super().stopService()
+        while self._signals:
+            number, previous = self._signals.popitem()
+            signal.signal(number, previous)
+        graph, self.graph = self.graph, None
+        if graph is None:
+            return None
+        graph.close()
+        drained = _sockets(graph, "drain")
+        if not isinstance(drained, Deferred):
+            return None
+        done = DeferredList([drained.addTimeout(DRAIN, self.reactor)], consumeErrors=True)
+        return done.addCallback(self._drained, graph)
+
+    def _drained(self, results: Any, graph: Graph) -> None:
+        if not results[0][0]:
+            _log.warn("not all streams could send what they held within {time} s", time=DRAIN)
+        _sockets(graph, "closeall")
+
+
+def _sockets(graph: Graph, verb: str) -> Any:
+    """Call a method of what the graph's ksocket nodes share, if there have been any."""
+    module = sys.modules.get("ngksock.nodes.ksocket")
+    kpi = module.kpi_of(graph) if module is not None else None
+    return None if kpi is None else getattr(kpi, verb)()
+
+
+# -- what is logged ------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    """Log *text*, each of its lines by itself, so that the layout stays."""
+    for line in text.split("\n"):
+        _log.info("{line}", line=legible(line) or " ")
+
+
+def _warn(sentence: str) -> None:
+    _log.warn("{sentence}", sentence=legible(sentence))
+
+
+def _report(sentence: str, error: Exception | None) -> None:
+    if error is None:
+        _log.warn("{sentence}", sentence=sentence)
+    else:
+        _log.failure("{sentence}", failure=Failure(error), sentence=sentence)
+
+
+def _address(node: Node) -> str:
+    """Return a path to *node* that says something to people."""
+    if node.name:
+        return f"{node.name}:"
+    for hook in node.hooks.values():
+        if hook.peer.node.name:
+            return f"{hook.peer.node.name}:{hook.peer.name}"
+    return f"[{node.id:x}]:"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _summary(graph: Graph, source: str) -> Iterator[str]:
+    """Yield what there is in *graph*: how much, and the status of each node."""
+    nodes = list(graph)
+    links = sum(len(node.hooks) for node in nodes) // 2
+    yield f"{_count(len(nodes), 'node')}, {_count(links, 'link')} from {source}"
+    for node in nodes[:NODES_MAX]:
+        try:
+            status = node.status()
+        except Exception as error:
+            graph.bug(node, error)
+            status = None
+        told = status.strip().replace("\n", ", ") if status else _count(len(node.hooks), "hook")
+        yield f"{_address(node)} {node.type.name}: {told}"
+    if len(nodes) > NODES_MAX:
+        yield f"and {len(nodes) - NODES_MAX} more"
+
+
+def _counters(graph: Graph) -> Iterator[str]:
+    """Yield a line for each hook."""
+    yield f"counters of {_count(len(graph.nodes), 'node')}:"
+    for node in graph:
+        for hook in node.hooks.values():
+            lost = ", ".join(f"{name} {n}" for name, n in hook.drop_names().items())
+            sent = f"{_count(hook.packets, 'packet')}, {_count(hook.bytes, 'byte')}"
+            yield (
+                f"{_address(node)} {node.type.name}, hook {hook.name}: sent {sent}"
+                + (f", lost {lost}" if lost else "")
+            )

@@ -1,0 +1,134 @@
+"""``twistd ngksock``: options, checking before anything is opened, and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from ngksock import __version__
+from ngksock.netgraph.ngctl import near
+from ngksock.service.check import Check
+from ngksock.service.host import GraphService
+from ngksock.service.run import ScriptFailed
+from ngksock.service.script import Library
+
+__all__ = ["Options", "makeService"]
+
+USAGE: Final = 64
+APPLYING: Final = 71
+
+
+class Options(usage.Options):
+    """The options of ``twistd ngksock``; a wrong one ends the process with 64."""
+
+    synopsis = "[--check] FILE..."
+    longdesc = (
+        "Hosts the netgraph graph that FILEs make: ngctl(8) commands, one a line; - is standard "
+        "input. Exit codes: 64 wrong usage, 65 an error in a file, 66 a file that cannot be "
+        "read, 71 a command that failed when it was applied."
+    )
+    optFlags = (("check", None, "Look for errors in FILEs, open nothing, and end."),)
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and end."""
+        print(f"ngksock {__version__}")
+        raise SystemExit(0)
+
+    def parseArgs(self, *files: str) -> None:
+        """Take the names of the files."""
+        self["files"] = files
+
+    def postOptions(self) -> None:
+        """Look whether there is something to host."""
+        files: Sequence[str] = self["files"]
+        if not files:
+            raise usage.UsageError("no FILE given; name a file of ngctl commands, or - for stdin")
+        if files.count("-") > 1:
+            raise usage.UsageError("standard input can be read only once; give - only once")
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse *options*; raises SystemExit(64) for wrong ones."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            _print([f"ngksock: {error}{_hint(str(error))}"])
+            raise SystemExit(USAGE) from None
+
+
+def _hint(message: str) -> str:
+    words = [word for word in message.split() if word.startswith("-")]
+    close = near(words[0], ["--check", "--version", "--help"]) if words else ""
+    return f"; {close}" if close else "; --help lists the options"
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Print to where people look: twistd replaces sys.stderr."""
+    if sys.__stderr__ is not None:
+        with suppress(OSError):
+            sys.__stderr__.writelines(f"{line}\n" for line in lines)
+            sys.__stderr__.flush()
+
+
+def _report(sentence: str, error: Exception | None) -> None:
+    """Tell of a bug in a node's code while files are checked: there is no log yet."""
+    _print([sentence] if error is None else [sentence, *traceback.format_exception(error)])
+
+
+class _Main(GraphService):
+    """The graph as what the whole process is for: it ends when the graph cannot be made."""
+
+    def __init__(self, library: Library, files: Sequence[str], pidfile: str) -> None:
+        super().__init__(library, files)
+        self._pid = os.getpid()
+        self._pidfile = pidfile
+
+    def apply(self) -> None:
+        try:
+            super().apply()
+        except ScriptFailed as failed:
+            message = str(failed)
+        else:
+            return
+        if os.getpid() != self._pid:
+            # Daemonized.  twistd's first process waits for word of this one, and
+            # gets it for an Exception alone: SystemExit would hang it for ever.
+            sys.tracebacklimit = 0  # a user's mistake is not worth a traceback
+            raise RuntimeError(message)
+        _print([message])
+        self._remove_pidfile()
+        raise SystemExit(APPLYING)
+
+    def _remove_pidfile(self) -> None:
+        """Remove what twistd removes for any end but this."""
+        with suppress(OSError, ValueError):
+            with open(self._pidfile, encoding="ascii") as file:
+                own = int(file.read()) == self._pid
+            if own:
+                os.unlink(self._pidfile)
+
+
+def makeService(options: Options) -> IService:
+    """
+    Return the service, its files read and found good.
+
+    Raises:
+        SystemExit: 65 or 66, with messages; 0 for ``--check``.
+    """
+    library = Library()
+    check = Check(library, _report)
+    for name in options["files"]:
+        check.file(name)
+    if check.findings.count:
+        _print(check.findings.lines())
+        raise SystemExit(check.findings.code)
+    if options["check"]:
+        raise SystemExit(0)
+    parent = getattr(options, "parent", None) or {}
+    return _Main(library, options["files"], parent.get("pidfile") or "")

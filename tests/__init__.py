@@ -1,0 +1,1 @@
+"""The tests of ngksock; run them with ``python -m twisted.trial tests``."""

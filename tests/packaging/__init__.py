@@ -1,0 +1,1 @@
+"""What an installed ngksock looks like; run by ``tox -e packaging``."""
