@@ -90,7 +90,7 @@ class Flow:
         except Exception as error:
             self._bug(hook.node, error)
 
-    # -- when links change ------------------------------------------------------------
+    # -- when links change
 
     def cut(self, ends: Iterable[Hook]) -> list[Hook]:
         """

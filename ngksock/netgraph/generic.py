@@ -26,6 +26,7 @@ from ngksock.netgraph.layout import (
     UInt32,
     UInt64,
 )
+from ngksock.netgraph.lexer import Lexer, ParseError
 from ngksock.netgraph.message import (
     CONTROL_COOKIE,
     GENERIC_COOKIE,
@@ -34,7 +35,6 @@ from ngksock.netgraph.message import (
     READONLY,
     Message,
 )
-from ngksock.netgraph.lexer import Lexer, ParseError
 from ngksock.netgraph.parse import Reader, Seen
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ PathText = Annotated[str, FixedString(512)]
 READS: Final = READONLY | HASREPLY
 
 
-# -- layouts (§3.2): field names are the ASCII names ------------------------------------
+# -- layouts (§3.2): field names are the ASCII names
 
 
 @dataclass
@@ -165,7 +165,7 @@ class MessageType(ParseType[Message]):
 MESSAGE = MessageType()
 
 
-# -- layouts of the control cookie ---------------------------------------------------------
+# -- layouts of the control cookie
 
 
 @dataclass
@@ -200,7 +200,7 @@ class HookStats:
     drops: Annotated[list[DropCount], Prefixed(Struct(DropCount))]
 
 
-# -- the rows --------------------------------------------------------------------------------
+# -- the rows
 
 N = TypeVar("N")
 A = TypeVar("A")
@@ -385,7 +385,7 @@ PASSED: Final = frozenset({"textstatus", "textconfig"})
 """Generic messages that the node itself answers."""
 
 
-# -- conversion ---------------------------------------------------------------------------------
+# -- conversion
 
 
 def binary2ascii(kind: INodeType, message: Message) -> Message:

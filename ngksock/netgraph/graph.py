@@ -81,7 +81,7 @@ class Graph:
         if count == 1:
             self.report(f"{node.type.name} node {node!r} failed", error)
 
-    # -- types and nodes ------------------------------------------------------------
+    # -- types and nodes
 
     def type(self, name: str) -> INodeType:
         """
@@ -145,7 +145,7 @@ class Graph:
         node.name = name
         self.names[name] = node
 
-    # -- addressing -------------------------------------------------------------------
+    # -- addressing
 
     def find(self, text: str, here: Node | None) -> tuple[Node, Hook | None]:
         """
@@ -182,7 +182,7 @@ class Graph:
             raise OSError(ENXIO, f"node {node!r} is being destroyed")
         return node, arrival
 
-    # -- messages -----------------------------------------------------------------------
+    # -- messages
 
     def send(self, source: Node, text: str, message: Message) -> None:
         """
@@ -288,7 +288,7 @@ class Graph:
         else:
             self._deliver_late(requester, answer, None)
 
-    # -- the end of a node ------------------------------------------------------------------
+    # -- the end of a node
 
     def rmnode(self, node: Node) -> None:
         """Destroy *node* now (netgraph.md §5.6); once is enough."""
@@ -348,7 +348,7 @@ class Graph:
         for node in reversed(list(self)):
             self.rmnode(node)
 
-    # -- links -------------------------------------------------------------------------------
+    # -- links
 
     def rmhook(self, hook: Hook) -> None:
         """Remove *hook* and its peer; the peer's node learns of it first (§5.5)."""

@@ -89,7 +89,7 @@ class Hook:
         """Whether a sink beyond this hook asks its sources to hold back."""
         return bool(self.sinks)
 
-    # -- life, for the graph alone -------------------------------------------
+    # -- life, for the graph alone
 
     def link(self, peer: Hook) -> None:
         """Decide, once, whom packets sent out of this hook reach, and how."""
@@ -114,7 +114,7 @@ class Hook:
         if lost:
             self.drop(EIO, lost)
 
-    # -- sending ----------------------------------------------------------------
+    # -- sending
 
     def send_data(self, packet: Packet) -> None:
         """
@@ -198,7 +198,7 @@ class Hook:
         """
         self.node.graph.flow.send(self, high)
 
-    # -- counting ------------------------------------------------------------------
+    # -- counting
 
     def drop(self, errno: int, count: int = 1) -> None:
         """Count *count* packets sent out of this hook as lost for *errno*."""

@@ -12,7 +12,7 @@ from typing import Final
 __all__ = ["COMMANDS", "Command", "LineError", "Quit", "Word", "find_command", "near", "split"]
 
 
-class Quit(Exception):
+class Quit(Exception):  # noqa: N818 - it is no error
     """The command ``quit``: the file or the session ends here, with success."""
 
 

@@ -186,7 +186,7 @@ class Session:
             remedy = near(args[1], self.port.messages(args[0]))
         return LineError(error.errno or EINVAL, text, at, command.name, remedy)
 
-    # -- messages ---------------------------------------------------------------------
+    # -- messages
 
     def _message(self, cmd: int, data: bytes = b"") -> Message:
         self.token = (self.token + 1) & 0x7FFFFFFF
@@ -209,7 +209,7 @@ class Session:
         for address, message in self.port.received():
             self.say(display.message(address, message, self.port.decode(address, message)))
 
-    # -- the commands -------------------------------------------------------------------
+    # -- the commands
 
     def _config(self, args: list[Word]) -> None:
         path, *rest = args

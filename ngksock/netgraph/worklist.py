@@ -70,7 +70,7 @@ class Worklist:
     def __len__(self) -> int:
         return self.held + len(self._control)
 
-    # -- control ----------------------------------------------------------
+    # -- control
 
     def enter(self) -> None:
         """Begin a call; each is paired with `leave`."""
@@ -105,7 +105,7 @@ class Worklist:
             self.enter()
             self.leave()
 
-    # -- packets ------------------------------------------------------------
+    # -- packets
 
     def defer(self, hook: Hook, load: Packet | Batch) -> None:
         """

@@ -18,7 +18,6 @@ It ends when ``socket`` goes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOTCONN, EOPNOTSUPP, ETIMEDOUT, errorcode
 from typing import Annotated, Any, Final
@@ -135,7 +134,7 @@ class Listener(Node):
         self._token = 0
         self._tick: Any = None
 
-    # -- life --------------------------------------------------------------------------
+    # -- life
 
     def disconnect(self, hook: Hook) -> None:
         """End when the listening socket goes."""
@@ -151,7 +150,7 @@ class Listener(Node):
         self._connecting.clear()
         self._stop_tick()
 
-    # -- messages -------------------------------------------------------------------------
+    # -- messages
 
     @command(1, arg=Struct(Script))
     def setscript(self, script: Script) -> None:
@@ -231,7 +230,7 @@ class Listener(Node):
         elif message.cookie == KSOCKET_COOKIE and message.cmd == CONNECT:
             self._connected(message.token, INT32.unpack(message.data))
 
-    # -- connections ------------------------------------------------------------------------
+    # -- connections
 
     def _ask(self) -> None:
         """Ask for the next connection, unless there are enough."""
@@ -305,7 +304,7 @@ class Listener(Node):
     def _warn(self, text: str) -> None:
         self.graph.report(f"listener {self!r}: {text}", None)
 
-    # -- time: one timer for all connections -----------------------------------------------------
+    # -- time: one timer for all connections
 
     def _start_tick(self) -> None:
         wanted = (self.timeouts.idle and self.connections) or (
@@ -344,7 +343,7 @@ class Listener(Node):
             self._warn(f'connection {connection.node!r}: "{line}": {name} (no answer in time)')
         self.graph.rmnode(connection.node)
 
-    # -- the dry run --------------------------------------------------------------------------------
+    # -- the dry run
 
     def _refused(self, number: int, line: str, error: LineError) -> OSError:
         remedy = f"; {error.remedy}" if error.remedy else ""
@@ -368,7 +367,7 @@ class Listener(Node):
         finally:
             self.graph.rmnode(stand_in)
 
-    # -- what it tells of itself -----------------------------------------------------------------------
+    # -- what it tells of itself
 
     def config(self) -> list[str]:
         """Return script, limit and timeouts, and start if it was started."""

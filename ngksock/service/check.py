@@ -36,7 +36,7 @@ from ngksock.netgraph.path import NAME_MAX, Path, decode_id
 from ngksock.netgraph.port import GraphPort
 from ngksock.nodes.socket import Socket
 from ngksock.plugin import NodeType, available, find_type
-from ngksock.service.run import Run, Unreadable
+from ngksock.service.run import Run, UnreadableError
 from ngksock.service.script import Library, Line, Problem
 
 __all__ = ["Check", "Findings", "Sketch"]
@@ -257,7 +257,7 @@ class Check(Run):
                 return
 
     def _found(self, line: Line, error: LineError) -> Problem:
-        text, code = error.strerror or "", 66 if isinstance(error, Unreadable) else 65
+        text, code = error.strerror or "", 66 if isinstance(error, UnreadableError) else 65
         if error.__cause__ is self.sketch.refusal and error.command == "msg":
             path = split(line.text)[1].unquoted()
             text = f"{path.removesuffix(':')}: {text}"

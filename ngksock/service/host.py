@@ -38,7 +38,7 @@ class GraphService(Service):
         reactor: None: the global one.
 
     Raises, when it is started:
-        ScriptFailed: A command failed; the graph is closed again.
+        ScriptError: A command failed; the graph is closed again.
     """
 
     name = "ngksock"
@@ -147,8 +147,8 @@ class GraphService(Service):
 
 def _sockets(graph: Graph, verb: str) -> Any:
     """Call a method of what the graph's ksocket nodes share, if there have been any."""
-    module = sys.modules.get("ngksock.nodes.ksocket")
-    kpi = module.kpi_of(graph) if module is not None else None
+    kpi_of = getattr(sys.modules.get("ngksock.nodes.ksocket"), "kpi_of", None)
+    kpi = None if kpi_of is None else kpi_of(graph)
     return None if kpi is None else getattr(kpi, verb)()
 
 
@@ -198,9 +198,9 @@ def _summary(graph: Graph, source: str) -> Iterator[str]:
             graph.bug(node, error)
             status = None
         told = status.strip().replace("\n", ", ") if status else _count(len(node.hooks), "hook")
-        yield f"{_address(node)} {node.type.name}: {told}"
+        yield f"  {_address(node):<15} {node.type.name:<15} {told}"
     if len(nodes) > NODES_MAX:
-        yield f"and {len(nodes) - NODES_MAX} more"
+        yield f"  and {len(nodes) - NODES_MAX} more"
 
 
 def _counters(graph: Graph) -> Iterator[str]:
@@ -211,6 +211,6 @@ def _counters(graph: Graph) -> Iterator[str]:
             lost = ", ".join(f"{name} {n}" for name, n in hook.drop_names().items())
             sent = f"{_count(hook.packets, 'packet')}, {_count(hook.bytes, 'byte')}"
             yield (
-                f"{_address(node)} {node.type.name}, hook {hook.name}: sent {sent}"
+                f"  {_address(node):<15} {node.type.name:<15} {hook.name:<15} sent {sent}"
                 + (f", lost {lost}" if lost else "")
             )

@@ -17,7 +17,7 @@ from ngksock.netgraph.session import Session
 from ngksock.nodes.socket import Socket, socket
 from ngksock.service.script import Library, Line, Problem, Script
 
-__all__ = ["Run", "ScriptFailed", "Unreadable"]
+__all__ = ["Run", "ScriptError", "UnreadableError"]
 
 NESTED_MAX: Final = 16
 """How deep files may read each other."""
@@ -27,7 +27,7 @@ NAMED_MAX: Final = 20
 """How many ended nodes a file is warned about one by one."""
 
 
-class ScriptFailed(Exception):
+class ScriptError(Exception):
     """A command failed; ``problem`` says where and why."""
 
     def __init__(self, problem: Problem) -> None:
@@ -35,7 +35,7 @@ class ScriptFailed(Exception):
         self.problem = problem
 
 
-class Unreadable(LineError):
+class UnreadableError(LineError):
     """A file that a command names cannot be read."""
 
 
@@ -74,7 +74,7 @@ class Run:
 
         Raises:
             OSError: It cannot be read.
-            ScriptFailed: A command failed; what went before stays.
+            ScriptError: A command failed; what went before stays.
         """
         script = self.library.script(name)
         node, inbox = Socket(), deque[Item]()
@@ -115,11 +115,11 @@ class Run:
         said = "" if error.strerror == system else error.strerror or ""
         text = f"{error.command}: {errorcode.get(number, number)} ({system})"
         remedy = "; ".join(filter(None, [said, error.remedy]))
-        raise ScriptFailed(self.problem(error.at, text, remedy, code=71)) from error
+        raise ScriptError(self.problem(error.at, text, remedy, code=71)) from error
 
     def cut_short(self, problem: Problem) -> None:
         """Take the reason for which the rest of a file is not known."""
-        raise ScriptFailed(problem)
+        raise ScriptError(problem)
 
     def odd(self, sentence: str) -> None:
         """Warn, with the place of the line being run."""
@@ -186,9 +186,9 @@ class Run:
         except OSError as error:
             raise self._unreadable(error, inside.show(name), at) from error
 
-    def _unreadable(self, error: OSError, shown: str, at: int) -> Unreadable:
+    def _unreadable(self, error: OSError, shown: str, at: int) -> UnreadableError:
         number = error.errno or 0
-        return Unreadable(number, f"{shown}: {os.strerror(number)}", at)
+        return UnreadableError(number, f"{shown}: {os.strerror(number)}", at)
 
     def save(self, name: str, text: str) -> None:
         """Write the file that the line being run names."""

@@ -12,7 +12,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from errno import EBADF
 from typing import BinaryIO, Final
@@ -31,10 +31,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 def legible(text: str) -> str:
     """Return *text*, latin-1 characters for bytes, as a person reads it: UTF-8, no controls."""
-    try:
+    with suppress(UnicodeError):  # it is latin-1, or a message of our own
         text = text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        pass  # it is latin-1, or a message of our own
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
@@ -124,7 +122,7 @@ class Script:
         """
         try:
             self.lines.extend(_join(self._physical(stream)))
-        except _BadText as bad:
+        except _TextError as bad:
             self.problem = Problem(self.shown, bad.line, bad.column, bad.text, bad.remedy)
 
     def _physical(self, stream: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -138,16 +136,16 @@ class Script:
             nul = raw.find(b"\0")
             if nul >= 0:
                 remedy = "commands are plain text"
-                raise _BadText(number, nul + 1, "a NUL byte: this is a binary file", remedy)
+                raise _TextError(number, nul + 1, "a NUL byte: this is a binary file", remedy)
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
             if len(line) > LINE_MAX:
-                raise _BadText(number, LINE_MAX + 1, f"the line is longer than {LINE_MAX} bytes")
+                raise _TextError(number, LINE_MAX + 1, f"the line is longer than {LINE_MAX} bytes")
             if total > FILE_MAX:
-                raise _BadText(number, 1, f"the file is larger than {FILE_MAX} bytes")
+                raise _TextError(number, 1, f"the file is larger than {FILE_MAX} bytes")
             yield number, line.decode("latin-1")
 
 
-class _BadText(Exception):
+class _TextError(Exception):
     def __init__(self, line: int, column: int, text: str, remedy: str = "") -> None:
         super().__init__(line, column, text, remedy)
         self.line, self.column, self.text, self.remedy = line, column, text, remedy
@@ -166,7 +164,7 @@ def _join(physical: Iterator[tuple[int, str]]) -> Iterator[Line]:
             number, text = next(physical, (number, ""))
             if length + len(text) > LINE_MAX:
                 column = LINE_MAX - length + 1
-                raise _BadText(
+                raise _TextError(
                     number,
                     column,
                     f"the line, from line {first} on, is longer than {LINE_MAX} bytes",

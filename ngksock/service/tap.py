@@ -16,7 +16,7 @@ from ngksock import __version__
 from ngksock.netgraph.ngctl import near
 from ngksock.service.check import Check
 from ngksock.service.host import GraphService
-from ngksock.service.run import ScriptFailed
+from ngksock.service.run import ScriptError
 from ngksock.service.script import Library
 
 __all__ = ["Options", "makeService"]
@@ -92,7 +92,7 @@ class _Main(GraphService):
     def apply(self) -> None:
         try:
             super().apply()
-        except ScriptFailed as failed:
+        except ScriptError as failed:
             message = str(failed)
         else:
             return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from errno import (
     EALREADY,
     ECONNABORTED,
@@ -28,8 +26,10 @@ from ngksock.kpi.constants import (
 )
 from ngksock.kpi.sockopt import host_option
 from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag, command, command_later
-from ngksock.netgraph.layout import INT32, Hex32, ParseType, Reader, Seen, Struct
-from ngksock.nodes.ksocket.address import SOCKADDR, GenericAddress, SockAddr, host_text
+from ngksock.netgraph.layout import INT32
+from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
+from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
+from ngksock.nodes.ksocket.describe import addresses, describe
 from ngksock.nodes.ksocket.family import Kind
 from ngksock.nodes.ksocket.option import OPTION_NAME, SOCKOPT, OptionName, Sockopt
 from ngksock.plugin import NodeType
@@ -47,37 +47,6 @@ MEMBERSHIPS: Final = {(0, 12), (0, 13), (41, 12), (41, 13)}
 """Options that add up: each group is joined and left by itself."""
 REPLY_SPACE: Final = 1024
 """Largest option value ``getopt`` returns (§1.2)."""
-
-
-@dataclass
-class Accepted:
-    """The reply to ``accept``: the new node, and who connected."""
-
-    nodeid: Hex32
-    addr: GenericAddress
-
-
-class AcceptedType(ParseType[Accepted]):
-    """`Accepted` in exactly 4 + ``len`` bytes: FreeBSD pads nothing behind the address."""
-
-    _form = Struct(Accepted)
-
-    def scan(self, text: Any, seen: Seen) -> Accepted:
-        return self._form.scan(text, {})
-
-    def show(self, value: Accepted, seen: Seen) -> str:
-        return self._form.show(value, {})
-
-    def write(self, value: Accepted, out: bytearray, seen: Seen) -> None:
-        self._form.fields[0].type.write(value.nodeid, out, {})
-        out.extend(SockAddr(value.addr.family, value.addr.data).pack())
-
-    def read(self, data: Reader, seen: Seen) -> Accepted:
-        nodeid = self._form.fields[0].type.read(data, {})
-        return Accepted(nodeid, SockAddr.unpack(data.take(data.left)).generic())
-
-    def shape(self) -> str:
-        return self._form.shape()
 
 
 def kpi_of(graph: Any) -> SocketKPI:
@@ -121,7 +90,7 @@ class KSocket(Node):
         self._tags: dict[Any, tuple[Tag, ...]] = {}
         self._reading = False
 
-    # -- life ---------------------------------------------------------------------
+    # -- life
 
     def newhook(self, hook: Hook, name: str) -> None:
         """Open the socket the name asks for; a second hook is EISCONN."""
@@ -167,7 +136,7 @@ class KSocket(Node):
         for embryo in list(self.embryos):
             self.graph.rmnode(embryo)
 
-    # -- from the hook to the socket (§7.10) --------------------------------------------
+    # -- from the hook to the socket (§7.10)
 
     def _stream_data(self, hook: Hook, packet: Packet) -> None:
         if packet.eof:
@@ -242,7 +211,7 @@ class KSocket(Node):
                     return name
         return None
 
-    # -- from the socket to the hook (§7.11) -----------------------------------------------
+    # -- from the socket to the hook (§7.11)
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Hold while a sink asks for it; go on when none does."""
@@ -332,7 +301,7 @@ class KSocket(Node):
         """The socket is of no use any more: tell who waits, and end."""
         self.lasterror = errno
         if not self.cloned:  # what clients do to their own connections is no news
-            where, name = self._addresses(), errorcode.get(errno, str(errno))
+            where, name = addresses(self.so), errorcode.get(errno, str(errno))
             self.graph.report(f"ksocket {self!r} ({where}) failed: {name}", None)
         if self._connecting is not None:
             reply, self._connecting = self._connecting, None
@@ -342,7 +311,7 @@ class KSocket(Node):
             so.abort()
         self.graph.rmnode_self(self)
 
-    # -- messages -----------------------------------------------------------------------------
+    # -- messages
 
     def _socket(self) -> Socket:
         if self.so is None:
@@ -374,7 +343,7 @@ class KSocket(Node):
             self._listening = True
         self._remember("listen", str(backlog))
 
-    @command_later(3, "accept", resp=AcceptedType(), cmdstr="NGM_KSOCKET_ACCEPT")
+    @command_later(3, "accept", resp=ACCEPTED, cmdstr="NGM_KSOCKET_ACCEPT")
     def soaccept(self, reply: Reply[Accepted]) -> None:
         """Accept one connection, now or when one comes; the reply names its new node."""
         if self.graph.checking:
@@ -468,7 +437,7 @@ class KSocket(Node):
         self.graph.add(ksocket, clone)
         reply(Accepted(clone.id, SockAddr.of_host(name).generic()), clone.id)
 
-    # -- what it tells of itself ------------------------------------------------------------------
+    # -- what it tells of itself
 
     def config(self) -> list[str]:
         """Return the options, then the addresses, as messages."""
@@ -480,29 +449,7 @@ class KSocket(Node):
         """Return state, addresses, queues and counters in words."""
         if self.kind is None:
             return "no socket"
-        so = self.so
-        words = [self.kind.words(), self._state()]
-        if so is None:
-            return " ".join(words)
-        words.append(self._addresses())
-        parts = [
-            " ".join(word for word in words if word),
-            f"received {so.rcvpackets} packets, {so.rcvbytes} bytes",
-            f"sent {so.sndpackets} packets, {so.sndbytes} bytes",
-            f"queued {so.rcvcount} in, {so.sndcount} out",
-        ]
-        if so.senderrors:
-            lost = ", ".join(
-                f"{count} {errorcode.get(number, number)}"
-                for number, count in so.senderrors.items()
-            )
-            parts.append(f"failed to send {lost}")
-        if so.truncated:
-            parts.append(f"truncated {so.truncated}")
-        last = self.lasterror or so.lasterror
-        if last:
-            parts.append(f"last error {errorcode.get(last, last)}")
-        return "; ".join(parts)
+        return describe(self.kind, self.so, self._state(), self.lasterror)
 
     def _state(self) -> str:
         so = self.so
@@ -514,19 +461,6 @@ class KSocket(Node):
             return "connecting"
         held = " held" if self.hook is not None and self.hook.high else ""
         return ("connected" if so.isconnected() else "unconnected") + held
-
-    def _addresses(self) -> str:
-        so = self.so
-        if so is None:
-            return ""
-        asks: tuple[Callable[[], Any], ...] = (so.getsockname, so.getpeername)
-        names = []
-        for ask in asks:
-            try:
-                names.append(host_text(ask()))
-            except OSError:
-                continue  # not connected, or not any more
-        return " -> ".join(names)
 
 
 ksocket = NodeType("ksocket", COOKIE, KSocket)
