@@ -242,10 +242,11 @@ class ISocketKPI(Interface):
         """
         Give the socket back.  No callback runs from now on.
 
-        A connection goes on sending what so_snd holds, for as long as there
-        is progress within 30 s (or SO_LINGER's time), and is reset after
-        that.  SO_LINGER of 0 resets at once.  Connections that wait for
-        `accept` are reset.
+        A connection goes on sending what so_snd holds until the peer's system
+        has it, for as long as there is progress within 30 s (or SO_LINGER's
+        time), and is reset after that.  What comes in meanwhile is dropped.
+        SO_LINGER of 0 resets at once.  Connections that wait for `accept`
+        are reset.
 
         Returns:
             Fires with None when the descriptor is closed, mostly at once.
@@ -417,6 +418,9 @@ class IUserRequests(Interface):
 
     def shutdown() -> None:
         """Send the end of file; so_snd is empty."""
+
+    def outq() -> int:
+        """Return how many bytes (or ends of file) the peer has not acknowledged."""
 
     def detach() -> None:
         """Close the descriptor; leave nothing in the reactor."""

@@ -57,6 +57,9 @@ SB_HIWAT: Final = 256 * 1024
 SB_LIMIT: Final = 4
 """So many times its high-water mark so_snd takes before it says ENOBUFS."""
 
+SND_LIMIT: Final = SB_LIMIT * SB_HIWAT
+"""What so_snd takes at least, however small its buffer was set."""
+
 SND_LOWAT: Final = 2048
 """so_snd has room again from here down."""
 
@@ -71,3 +74,6 @@ DGRAM_ROUND: Final = 64
 
 LINGER_SECONDS: Final = 30.0
 """So long a closed socket goes on flushing without any progress."""
+
+SETTLE_SECONDS: Final = 0.05
+"""How often a socket that was closed and flushed looks whether all has arrived."""

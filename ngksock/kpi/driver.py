@@ -90,6 +90,9 @@ class Driver(FileDescriptor):
     def shutdown(self) -> None:
         """Nothing to tell the other end of; a stream has something."""
 
+    def outq(self) -> int:
+        return 0
+
     def detach(self) -> None:
         self.stop()
         self.sock.close()

@@ -8,6 +8,7 @@ it is the driver's last byte that brings it about.
 from __future__ import annotations
 
 import errno
+import os
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -26,6 +27,9 @@ SENT = 1
 
 RECEIVED = 2
 """The peer's end of file has come."""
+
+WOULD_BLOCK = os.strerror(errno.EWOULDBLOCK)
+"""Looked up once: every reader that reads until the end is told."""
 
 LIVE = c.SS_ISCONNECTED | c.SS_ISCONNECTING | c.SS_ISDISCONNECTING
 """Any of these: there is a connection, or an attempt at one."""
@@ -65,7 +69,7 @@ class LowerSocket(Callbacks):
             self.timer.reset(self.patience())
         if not snd.cc:
             if self.state & c.SS_NOFDREF:
-                self.sofree()
+                self.settle()
                 return
             if self.state & c.SS_CANTSENDMORE:
                 self.sendfin()
@@ -150,7 +154,7 @@ class LowerSocket(Callbacks):
             return Batch((), 0)
         if self.proto.connrequired and not self.state & LIVE:
             raise oserror(errno.ENOTCONN)
-        raise oserror(errno.EWOULDBLOCK)
+        raise BlockingIOError(errno.EWOULDBLOCK, WOULD_BLOCK)
 
     # -- the end
 
@@ -188,6 +192,33 @@ class LowerSocket(Callbacks):
     def patience(self) -> float:
         """Return the seconds a closed socket flushes without any progress."""
         return c.LINGER_SECONDS if self.linger is None else float(self.linger)
+
+    def settle(self, before: int = 0, waited: float = 0.0) -> None:
+        """
+        Close once the peer's system has all that was sent.
+
+        Not at once: a descriptor closed while something unread is on its way
+        to it makes the system send a reset, which overtakes what was sent.
+
+        Args:
+            before: How much was missing the last time.
+            waited: For so many seconds nothing was acknowledged.
+        """
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        self.timer = None
+        self.sendfin()
+        if self.state & c.SS_ISCONNECTED:  # else that was the end of it
+            left = self.driver.outq()
+            if left != before:
+                waited = 0.0
+            if not left:
+                self.sofree()
+            elif waited >= self.patience():
+                self.sofree(abort=True)
+            else:
+                step = c.SETTLE_SECONDS
+                self.timer = self.kpi.clock.callLater(step, self.settle, left, waited + step)
 
     def give_up(self) -> None:
         """Nothing moved for too long: reset the connection."""

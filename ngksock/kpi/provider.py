@@ -31,14 +31,18 @@ class SocketKPI:
     Args:
         reactor: Provides IReactorFDSet, and IReactorTime unless *clock* does.
         clock: Where delayed calls run; the reactor if None.
+        directory: What relative paths of local sockets are relative to, also
+            when the process has gone elsewhere; None: where it is now.
     """
 
-    def __init__(self, reactor: Any, clock: IReactorTime | None = None) -> None:
+    def __init__(
+        self, reactor: Any, clock: IReactorTime | None = None, directory: str | None = None
+    ) -> None:
         self.reactor: IReactorFDSet = reactor
         self.clock: IReactorTime = reactor if clock is None else clock
         self.upcalls = Upcalls(self.clock)
         self.watch = Watch(self.clock)
-        self.paths = Paths(os.fsencode(os.getcwd()))
+        self.paths = Paths(os.fsencode(os.getcwd() if directory is None else directory))
         # One slot is enough: each datagram is copied out before the next.
         # The byte beyond the longest one tells a longer one.
         self.slot = memoryview(bytearray(DGRAM_SLOT + 1))

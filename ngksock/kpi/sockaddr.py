@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sys
 from functools import lru_cache
@@ -25,6 +26,8 @@ SockAddr = Any
 SUN_PATH: Final = 107 if sys.platform == "linux" else 103
 """The longest path of a local socket, in bytes."""
 
+_IGMP: Final = re.compile(r"^(\d+)\t(\S+) *:", re.MULTILINE)
+
 
 def scope_id(scope: str) -> int:
     """
@@ -36,9 +39,22 @@ def scope_id(scope: str) -> int:
     if scope.isascii() and scope.isdecimal():
         return int(scope)
     try:
-        return socket.if_nametoindex(scope)
+        return _interfaces().get(scope) or socket.if_nametoindex(scope)
     except (OSError, ValueError):
         raise oserror(errno.ENXIO, f"no interface is called {scope!r}") from None
+
+
+def _interfaces() -> dict[str, int]:
+    """
+    Return the numbers of the interfaces that use IPv4, where the system lists them.
+
+    if_nametoindex(3) opens a socket to ask, and a dry run must not open one.
+    """
+    try:
+        with open("/proc/net/igmp", encoding="ascii", errors="replace") as table:
+            return {name: int(number) for number, name in _IGMP.findall(table.read())}
+    except OSError:
+        return {}  # platform: not on Linux, which has that file; if_nametoindex is asked
 
 
 def check(domain: int, address: SockAddr) -> SockAddr:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
 
-from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LOWAT
+from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LIMIT, SND_LOWAT
 from ngksock.packet import Batch, Packet
 
 __all__ = ["RcvBuf", "SndBuf", "SockBuf"]
@@ -129,7 +129,7 @@ class SndBuf(SockBuf):
     @property
     def limit(self) -> int:
         """The most bytes this buffer ever holds."""
-        return SB_LIMIT * max(self.hiwat, SB_HIWAT)
+        return max(SB_LIMIT * self.hiwat, SND_LIMIT)
 
     @property
     def space(self) -> int:

@@ -12,9 +12,10 @@ Linux differs from the KPI in dozens of small ways once a socket is in an odd
 state, so EISCONN, EALREADY, EINVAL and their like are decided from the state
 here, before any system call.
 
-Closing takes three steps when so_snd still holds data: the owner lets go
-(SS_NOFDREF, no callback any more), the driver goes on flushing, and with the
-last byte, or after LINGER_SECONDS without progress, the descriptor goes.
+Closing takes four steps when so_snd still holds data: the owner lets go
+(SS_NOFDREF, no callback any more), the driver goes on flushing, the peer's
+system acknowledges, and then, or after LINGER_SECONDS without progress, the
+descriptor goes.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class Socket(LowerSocket):
             raise oserror(errno.ENOTCONN)
         snd = self.so_snd
         taken = 0
-        if snd.cc + batch.nbytes > snd.limit:
+        if snd.cc + batch.nbytes > c.SND_LIMIT and snd.cc + batch.nbytes > snd.limit:
             raise oserror(errno.ENOBUFS, f"so_snd holds {snd.cc} of at most {snd.limit} bytes")
         if not snd.cc and batch.nbytes and state & c.SS_ISCONNECTED:
             taken = self._send(batch)

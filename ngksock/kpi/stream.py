@@ -12,7 +12,10 @@ everything, so each asks for the mode first.
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
+import struct
+import termios
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -156,6 +159,12 @@ class StreamDriver(Driver):
             if error.errno != errno.ENOTCONN:
                 raise
             # A reset was quicker; it is on its way to doRead.
+
+    def outq(self) -> int:
+        if self.sock.family == socket.AF_UNIX:
+            return 0  # what was sent is the peer's already
+        left: int = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+        return left
 
     def detach(self) -> None:
         self.mode = ENDED

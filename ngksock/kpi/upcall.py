@@ -46,8 +46,9 @@ class Upcalls:
     def post(self, so: Callbacks, what: int, data: Any) -> None:
         """Queue a callback of *so*; see `Callbacks.deliver` for *what* and *data*."""
         self._queue.append((so, what, data))
-        if not self._held and self._call is None:
-            self._call = self._clock.callLater(0, self._turn)
+        # A driver's turn and a drain see to the queue when they end.
+        if not self._held and not self._running:
+            self._next_turn()
 
     def hold(self) -> None:
         """Begin a driver's turn: the drain at the end of it is certain."""
@@ -69,9 +70,15 @@ class Upcalls:
                     _log.failure("an upcall of {so} failed", so=so)
         finally:
             self._running = False
-        if not queue and self._call is not None:
+        if queue:
+            self._next_turn()
+        elif self._call is not None:
             self._call.cancel()
             self._call = None
+
+    def _next_turn(self) -> None:
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._turn)
 
     def _turn(self) -> None:
         self._call = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from errno import EINVAL
 from typing import Any, Final
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ngksock.interfaces import INodeType
@@ -23,7 +23,13 @@ UNKNOWN_COOKIE: Final = 0x5A5A5A5A
 
 def limits(examples: int) -> settings:
     """Return how far hypothesis goes: the same examples each time, and no files."""
-    return settings(max_examples=examples, deadline=None, database=None, derandomize=True)
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],  # the machine's fault, not the type's
+    )
 
 
 def _any_bytes(layout: ParseType[Any]) -> st.SearchStrategy[bytes]:

@@ -83,13 +83,13 @@ class Sandbox:
         Raises:
             AssertionError: *most* turns were not enough.
         """
-        for taken in range(most):
-            if self.idle:
-                return taken
+        taken = 0
+        while not self.idle:
+            if taken == most:
+                raise AssertionError(f"the graph has work left after {most} turns")
             self.turn()
-        if self.idle:
-            return most
-        raise AssertionError(f"the graph has work left after {most} turns")
+            taken += 1
+        return taken
 
     # -- the end --------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ a test waits for what it expects to be in it.
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,11 @@ def packets(*contents: bytes) -> Batch:
     return Batch(Packet(data) for data in contents)
 
 
+def driver(so: Socket) -> Any:
+    """Return the driver of *so*, to look under the waist."""
+    return so.driver
+
+
 class Owner:
     """
     Owns a socket: reads what comes unless told not to, and records.
@@ -48,7 +55,7 @@ class Owner:
         self.names: list[Any] = []
         self.eof = False
         self.error: int | None = None
-        self._waits: list[tuple[Callable[[], object], Deferred[None]]] = []
+        self._waits: list[tuple[Callable[..., object], tuple[object, ...], Deferred[None]]] = []
         so.catchevents(self._event, None, 0xFFFFFFFF)
         so.setupcalls(self._read, None, self._write, None)
 
@@ -57,10 +64,10 @@ class Owner:
         """All that was received, joined."""
         return b"".join(self.received)
 
-    def until(self, condition: Callable[[], object]) -> Deferred[None]:
-        """Fire once *condition* holds; it is asked after each callback."""
+    def until(self, condition: Callable[..., object], *args: object) -> Deferred[None]:
+        """Fire once *condition* of *args* holds; it is asked after each callback."""
         done: Deferred[None] = Deferred()
-        self._waits.append((condition, done))
+        self._waits.append((condition, args, done))
         self._check()
         return done
 
@@ -92,9 +99,10 @@ class Owner:
 
     def _check(self) -> None:
         for wait in list(self._waits):
-            if wait[0]():
+            condition, args, done = wait
+            if condition(*args):
                 self._waits.remove(wait)
-                wait[1].callback(None)
+                done.callback(None)
 
 
 class KPITestCase(TestCase):
@@ -118,9 +126,6 @@ class KPITestCase(TestCase):
 
     def mktemp_short(self) -> str:
         """Return a path short enough for a socket."""
-        import shutil
-        import tempfile
-
         folder = tempfile.mkdtemp(prefix="ngk")
         self.addCleanup(shutil.rmtree, folder)
         return f"{folder}/s"
@@ -155,7 +160,8 @@ class KPITestCase(TestCase):
 
     def errno_of(self, call: Callable[..., object], *args: Any) -> int | None:
         """Return the errno *call* fails with."""
-        return self.assertRaises(OSError, call, *args).errno
+        code: int | None = self.assertRaises(OSError, call, *args).errno
+        return code
 
     def is_closed(self, so: Socket) -> bool:
         """Tell whether the owner closed *so*."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from ngksock.kpi import Socket
 from ngksock.kpi import constants as c
 from ngksock.packet import Batch
-from tests.kpi.sockets import ANY, DGRAM, INET, INET6, UNIX, KPITestCase, Owner, packets
+from tests.kpi.sockets import ANY, DGRAM, INET, INET6, UNIX, KPITestCase, Owner, driver, packets
 
 SOL = int(socket.SOL_SOCKET)
 
@@ -123,7 +127,7 @@ class DgramTests(KPITestCase):
         client.so.sendbatch(packets(b"x"))
         watcher, _ = await self.pair()  # turns pass, the reactor sees the error
         self.assertEqual({errno.ECONNREFUSED: 1}, client.so.senderrors)
-        self.assertTrue(client.so.driver.reading)
+        self.assertTrue(driver(client.so).reading)
         watcher.so.close()
 
     async def test_truncated(self) -> None:
@@ -145,13 +149,13 @@ class DgramTests(KPITestCase):
             batch = to(server.so.getsockname(), *[bytes(size)] * 64)
             for _ in range(32):
                 client.sendbatch(batch)
-            await server.until(lambda server=server: not server.so.driver.reading)
+            await server.until(lambda server: not driver(server.so).reading, server)
             held = server.so.rcvpackets
             self.assertLess(held, c.RCV_PACKETS + 2 * c.DGRAM_ROUND)
             self.assertLess(server.so.rcvcount, c.SB_HIWAT + c.DGRAM_ROUND * 1000)
             server.reads = True
             server.drain()
-            await server.until(lambda server=server: len(server.received) == 2048)
+            await server.until(lambda server: len(server.received) == 2048, server)
             self.assertEqual(2048, len(server.names))
 
     async def test_names_split(self) -> None:
@@ -205,6 +209,61 @@ class DgramTests(KPITestCase):
         so.sendbatch(to(("127.0.0.1", 0), echo))
         await owner.until(lambda: owner.received)
         self.assertEqual((4, "127.0.0.1"), (owner.received[0][0] >> 4, owner.names[0][0]))
+
+    def test_raw_privilege(self) -> None:
+        """Without privilege a raw socket is EPERM, and the sentence names it."""
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+            self.addCleanup(os.seteuid, 0)
+        call = (self.socket, INET, int(socket.SOCK_RAW), int(socket.IPPROTO_ICMP))
+        error = self.assertRaises(PermissionError, *call)
+        self.assertIn("CAP_NET_RAW", error.strerror)
+
+    def test_error_with_input(self) -> None:
+        """A refusal that a read meets is counted, and the reading goes on."""
+        gone = self.bound()
+        name = gone.so.getsockname()
+        gone.so.close()
+        so = self.socket(INET, DGRAM)
+        so.connect(name)
+        so.sendbatch(packets(b"x"))
+        driver(so).doRead()
+        self.assertEqual({errno.ECONNREFUSED: 1}, so.senderrors)
+        self.assertEqual(errno.EWOULDBLOCK, self.errno_of(so.receivebatch, 1))
+
+    def test_reactor_ends(self) -> None:
+        """The end of the reactor is no error of a datagram socket."""
+        so = self.socket(INET, DGRAM)
+        self.kpi.reactor.removeReader(driver(so))
+        driver(so).connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(({}, False), (so.senderrors, driver(so).reading))
+        so.close()
+        driver(so).connectionLost(Failure(ConnectionDone()))
+
+    def test_names_of_a_connected(self) -> None:
+        """A batch whose names are all None goes to the peer."""
+        server = self.bound(reads=False)
+        so = self.socket(INET, DGRAM)
+        so.connect(server.so.getsockname())
+        self.assertEqual(2, so.sendbatch(to(None, b"a", b"b")))
+
+    def test_connect_fails(self) -> None:
+        """A datagram socket that cannot connect says so and is not connected."""
+        so = self.socket(UNIX, DGRAM)
+        self.assertEqual(errno.ENOENT, self.errno_of(so.connect, self.mktemp_short()))
+        self.assertFalse(so.isconnected())
+        self.assertEqual(0, so.sendbatch(packets(b"x")))
+        self.assertEqual(errno.EDESTADDRREQ, so.lasterror)
+
+    def test_local_peer_gone(self) -> None:
+        """A local peer that has gone refuses every datagram: each is counted once."""
+        server = self.bound(UNIX)
+        so = self.socket(UNIX, DGRAM)
+        so.connect(server.so.getsockname())
+        server.so.close()
+        self.assertEqual(0, so.sendbatch(packets(b"x", b"y")))
+        self.assertEqual(2, sum(so.senderrors.values()))
+        self.assertEqual((0, 0), (so.sndpackets, so.sndbytes))
 
     def test_bind_rules(self) -> None:
         """Bind fails as the KPI says, and UDP may use a group."""

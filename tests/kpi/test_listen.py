@@ -11,11 +11,12 @@ import struct
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from zope.interface import implementer
 
 from ngksock.kpi import SocketKPI
 from ngksock.kpi import constants as c
-from tests.kpi.sockets import DGRAM, INET, UNIX, KPITestCase, Owner, packets
+from tests.kpi.sockets import DGRAM, INET, UNIX, KPITestCase, Owner, driver, packets
 
 SOL = int(socket.SOL_SOCKET)
 
@@ -46,7 +47,7 @@ class ListenTests(KPITestCase):
         for _ in range(3):
             client = Owner(self.socket())
             self.connect(client.so, listener.so.getsockname())
-            await client.until(lambda so=client.so: so.isconnected())
+            await client.until(lambda so: so.isconnected(), client.so)
             clients.append(client)
         await listener.until(lambda: listener.told)
         self.assertEqual(["read"], listener.told)
@@ -61,7 +62,7 @@ class ListenTests(KPITestCase):
         listener = self.listener()
         for count in (1, 2, 3):
             self.connect(self.socket(), listener.so.getsockname())
-            await listener.until(lambda n=count: listener.told == ["read"] * n)
+            await listener.until(lambda n: listener.told == ["read"] * n, count)
             listener.so.accept()
 
     async def test_inherited(self) -> None:
@@ -123,11 +124,11 @@ class ListenTests(KPITestCase):
         waiting = [Owner(self.socket()) for _ in range(2)]
         for client in waiting:
             self.connect(client.so, to)
-            await client.until(lambda so=client.so: so.isconnected())
+            await client.until(lambda so: so.isconnected(), client.so)
         await listener.until(lambda: listener.so.so_comp)
         listener.so.close()
         for client in waiting:
-            await client.until(lambda client=client: client.error)
+            await client.until(lambda client: client.error, client)
             self.assertEqual(errno.ECONNRESET, client.error)
         server.so.sendbatch(packets(b"well"))
         await first.until(lambda: first.data == b"well")
@@ -141,7 +142,8 @@ class ShortageTests(KPITestCase):
         self.addCleanup(kpi.closeall)
         told: list[str] = []
 
-        def observe(event: dict[str, object]) -> None:
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
             if event.get("log_namespace") == "ngksock.kpi":
                 level = event["log_level"]
                 told.append("warn" if level is LogLevel.warn else "info")
@@ -159,12 +161,16 @@ class ShortageTests(KPITestCase):
         self.connect(client.so, so.getsockname())
         resource.setrlimit(resource.RLIMIT_NOFILE, (spare, limits[1]))
         try:
-            await client.until(lambda: client.so.isconnected())
-            for _ in range(3):
+            for _ in range(3):  # no turn passes: the reactor would run short too
                 self.assertEqual(errno.EWOULDBLOCK, self.errno_of(so.accept))
+                driver(so).doRead()
             self.assertEqual(["warn"], told)
-            self.assertFalse(so.driver.reading)
+            self.assertFalse(driver(so).reading)
             self.assertEqual([1.0], [call.getTime() for call in clock.getDelayedCalls()])
+            clock.advance(1)
+            driver(so).doRead()
+            self.assertEqual(["warn"], told)
+            self.assertEqual([2.0], [call.getTime() for call in clock.getDelayedCalls()])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         clock.advance(1)
@@ -179,7 +185,15 @@ class ShortageTests(KPITestCase):
         kpi = SocketKPI(reactor, clock)
         so = kpi.socket(INET, int(socket.SOCK_STREAM))
         so.listen(5)
-        so.driver._ran_short(errno.EMFILE)
+        driver(so)._ran_short(errno.EMFILE)
         self.assertEqual(1, len(clock.getDelayedCalls()))
         so.close()
         self.assertEqual([], clock.getDelayedCalls())
+
+    async def test_all_gone(self) -> None:
+        """The shortage ends also when the connections that waited have gone."""
+        so = self.listener().so
+        driver(so)._ran_short(errno.EMFILE)
+        self.assertTrue(driver(so).short)
+        self.assertEqual(errno.EWOULDBLOCK, self.errno_of(so.accept))
+        self.assertFalse(driver(so).short)

@@ -15,6 +15,7 @@ from tests.kpi.sockets import (
     UNIX,
     KPITestCase,
     Owner,
+    driver,
     packets,
 )
 
@@ -72,7 +73,7 @@ class LifeTests(KPITestCase):
         for start in range(0, 1000, 100):
             client.so.sendbatch(packets(*sent[start : start + 100], b""))
         self.assertGreater(client.so.sndcount, 0)
-        await server.until(lambda: not server.so.driver.reading)
+        await server.until(lambda: not driver(server.so).reading)
         server.reads = True
         server.drain()
         await server.until(lambda: len(server.received) == 1000)
@@ -213,7 +214,7 @@ class ConnectTests(KPITestCase):
         so = self.socket(UNIX)
         so.bind(self.fresh(UNIX))
         so.listen(1)
-        so.driver.pause()  # nobody takes connections
+        driver(so).pause()  # nobody takes connections
         to = so.getsockname()
         refused = None
         for _ in range(5):
@@ -288,7 +289,7 @@ class ShutdownTests(KPITestCase):
         client.so.sendbatch(packets(sent))
         self.assertGreater(client.so.sndcount, 0)
         client.so.shutdown(c.SHUT_WR)
-        await server.until(lambda: not server.so.driver.reading)
+        await server.until(lambda: not driver(server.so).reading)
         server.reads = True
         server.drain()
         await server.until(lambda: server.eof)
@@ -318,7 +319,7 @@ class ResetTests(KPITestCase):
         client.so.sendbatch(packets(bytes(1 << 20)))
         while client.so.sndspace() > 0:
             client.so.sendbatch(packets(bytes(1 << 18)))
-        await server.until(lambda: not server.so.driver.reading)
+        await server.until(lambda: not driver(server.so).reading)
         server.so.abort()
         await client.until(lambda: client.error)
         self.assertEqual(errno.ECONNRESET, client.error)
@@ -329,9 +330,9 @@ class ResetTests(KPITestCase):
         """What had arrived before a reset is delivered even to a paused reader."""
         client, server = await self.pair(reads=False)
         server.so.setsockopt(SOL, SNDBUF, 1 << 20)
-        while client.so.driver.reading:
+        while driver(client.so).reading:
             server.so.sendbatch(packets(bytes(100_000)))
-            await client.until(lambda n=client.so.rcvcount: client.so.rcvcount > n)
+            await client.until(lambda n: client.so.rcvcount > n, client.so.rcvcount)
         while client.so.sndspace() > 0:  # so that the client watches for writability
             client.so.sendbatch(packets(bytes(1 << 18)))
         before = client.so.rcvcount
@@ -367,7 +368,7 @@ class BackPressureTests(KPITestCase):
         while client.so.sndspace() > 0:
             client.so.sendbatch(packets(piece))
             sent += len(piece)
-        await server.until(lambda: not server.so.driver.reading)
+        await server.until(lambda: not driver(server.so).reading)
         self.assertLess(server.so.rcvcount, 2 * c.SB_HIWAT + 1)
         while True:
             try:
@@ -394,7 +395,7 @@ class UpcallTests(KPITestCase):
         client, server = await self.pair(reads=False)
         for count in (1, 2, 3):
             server.so.sendbatch(packets(b"x"))
-            await client.until(lambda n=count: client.told == ["read"] * n)
+            await client.until(lambda n: client.told == ["read"] * n, count)
         self.assertEqual(3, len(client.so.receivebatch(9)))
 
     async def test_limit(self) -> None:
@@ -402,7 +403,7 @@ class UpcallTests(KPITestCase):
         client, server = await self.pair(reads=False)
         for count in (1, 2, 3):
             server.so.sendbatch(packets(b"%d" % count))
-            await client.until(lambda n=count: len(client.told) == n)
+            await client.until(lambda n: len(client.told) == n, count)
         batch = client.so.receivebatch(2)
         self.assertEqual(([b"1", b"2"], 2), ([bytes(p) for p in batch], batch.nbytes))
         self.assertEqual([b"3"], [bytes(p) for p in client.so.receivebatch(2)])

@@ -1,0 +1,1 @@
+"""Tests of the stock types of node, one file each."""
