@@ -1,6 +1,7 @@
 """Sphinx's settings."""
 
-import logging
+import sys
+from pathlib import Path
 
 from ngksock import __version__
 
@@ -9,7 +10,8 @@ author = "The ngksock developers"
 project_copyright = "2026, The ngksock developers"
 release = version = __version__
 
-extensions = ["sphinx.ext.autodoc"]
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+extensions = ["netgraph_rows", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "examples", "newsfragments"]
 default_role = "any"
 autodoc_member_order = "bysource"
@@ -21,9 +23,3 @@ nitpick_ignore_regex = [
 ]
 html_theme = "furo"
 html_title = f"ngksock {release}"
-
-# index.rst lists pages by pattern; one that matches no page yet is no mistake.
-# (Sphinx gives this warning a subtype only, so suppress_warnings cannot name it.)
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: getattr(record, "subtype", None) != "empty_glob"
-)

@@ -1,0 +1,1 @@
+"""The documentation is run: its console sessions, its files, its Python."""
