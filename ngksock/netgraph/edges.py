@@ -29,17 +29,16 @@ def mkpeer(graph: Graph, node: Node, kind: str, ourhook: str, peerhook: str) -> 
             not a hook name; what the constructor or a callback said.  Nothing
             is left behind.
     """
-    new = graph.make(graph.type(kind))
     graph.work.enter()
-    sinks = graph.flow.near((node,))
     try:
-        ends = _newhooks(graph, (node, ourhook), (new, peerhook))
-        _join(graph, ends, callbacks=ends)
-    except OSError:
-        graph.rmnode(new)
-        raise
+        new = graph.make(graph.type(kind))
+        try:
+            ends = _newhooks(graph, (node, ourhook), (new, peerhook))
+            _join(graph, ends, callbacks=ends)
+        except OSError:
+            graph.rmnode(new)
+            raise
     finally:
-        graph.flow.renew(sinks)
         graph.work.leave()
     return new
 
@@ -57,16 +56,16 @@ def connect(graph: Graph, node: Node, ourhook: str, far: Node, peerhook: str) ->
     if node is far and ourhook == peerhook:
         raise OSError(EEXIST, f'node {node!r} cannot have two hooks named "{ourhook}"')
     graph.work.enter()
-    sinks = graph.flow.near((node, far))
     try:
         ends = _newhooks(graph, (node, ourhook), (far, peerhook))
         _join(graph, ends, callbacks=ends[::-1])
     finally:
-        graph.flow.renew(sinks)
         graph.work.leave()
 
 
 def _check_free(node: Node, name: str) -> None:
+    if not node.valid:
+        raise OSError(ENXIO, f"node {node!r} is being destroyed")
     if name in node.hooks:
         raise OSError(EEXIST, f'node {node!r} has a hook "{name}" already')
 
@@ -80,6 +79,7 @@ def _newhooks(graph: Graph, *wanted: tuple[Node, str]) -> list[Hook]:
             _check_free(node, name)
             hook = Hook(node, name)
             _ask(graph, node, partial(node.newhook, hook, name))
+            _check_free(node, name)  # the callback may have done anything
             node.hooks[name] = hook
             made.append(hook)
     except OSError:
@@ -98,11 +98,15 @@ def _join(graph: Graph, ends: list[Hook], callbacks: list[Hook]) -> None:
     except OSError:
         graph.rmhook(one)
         raise
-    if one.node.hooks.get(one.name) is one and other.node.hooks.get(other.name) is other:
-        one.link(other)
-        other.link(one)
-    else:
-        raise OSError(ENXIO, "a node removed the new hook at once")
+    for hook in ends:
+        if hook.node.hooks.get(hook.name) is not hook:
+            raise OSError(ENXIO, f"node {hook.node!r} removed the new hook at once")
+        if not hook.node.valid:
+            graph.rmhook(hook)
+            raise OSError(ENXIO, f"node {hook.node!r} ended at once")
+    one.link(other)
+    other.link(one)
+    graph.flow.renew(graph.flow.near((one.node, other.node)))
 
 
 def _ask(graph: Graph, node: Node, callback: Callable[[], None]) -> None:

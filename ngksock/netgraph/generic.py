@@ -269,6 +269,8 @@ class Generic:
         hook = node.hooks.get(arg.hook)
         if hook is not None:
             node.graph.rmhook(hook)
+        elif not node.graph.checking:
+            node.graph.report(f'rmhook: node {node!r} has no hook "{arg.hook}" to remove', None)
 
     @about(6 | READS, resp=Struct(NodeInfo))
     def nodeinfo(self, node: Node) -> NodeInfo:
@@ -340,7 +342,8 @@ class Control:
         commands = [
             CommandInfo(
                 row.name, row.cookie or 0, row.cmd,
-                row.arg.shape() if row.arg else "", row.resp.shape() if row.resp else "", row.doc,
+                row.arg.shape() if row.arg else "", row.resp.shape() if row.resp else "",
+                row.doc.encode("latin-1", "replace").decode("latin-1"),
             )
             for row in rows
         ]  # fmt: skip

@@ -11,7 +11,7 @@ from ngksock._inetgraph import INodeType
 from ngksock.netgraph.flow import Flow
 from ngksock.netgraph.generic import COMMON_ROWS, PASSED
 from ngksock.netgraph.hook import Hook
-from ngksock.netgraph.message import READONLY, Item, Message
+from ngksock.netgraph.message import Item, Message
 from ngksock.netgraph.node import Node, bare_node
 from ngksock.netgraph.path import Path, check_node_name, decode_id
 from ngksock.netgraph.worklist import DEPTH, Worklist
@@ -41,6 +41,7 @@ class Graph:
             it from here.
 
     ``shared`` is where node types keep what all their nodes of this graph share.
+    ``newborn``, while it is a list, gets the nodes that are made.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Graph:
         self.available = available
         self.reactor = reactor
         self.shared: dict[str, Any] = {}
+        self.newborn: list[Node] | None = None
         self.work = Worklist(soon)
         self.flow = Flow(self.bug)
         self.nodes: dict[int, Node] = {}
@@ -69,6 +71,7 @@ class Graph:
         self.bugs: dict[tuple[int, str], int] = {}
         self._find_type = find_type
         self._last_id = 0
+        self._queued: dict[int, int] = {}  # node id: how many messages wait for it
 
     def __iter__(self) -> Iterator[Node]:
         """Iterate over the nodes by ascending id."""
@@ -120,6 +123,8 @@ class Graph:
         node.id = self._new_id()
         self.nodes[node.id] = node
         self.living[kind.name] = self.living.get(kind.name, 0) + 1
+        if self.newborn is not None:
+            self.newborn.append(node)
 
     def _new_id(self) -> int:
         number = self._last_id
@@ -134,11 +139,14 @@ class Graph:
         Give *node* a name, or another one.
 
         Raises:
-            OSError: EINVAL, not a legal name; EADDRINUSE, another node has it.
+            OSError: EINVAL, not a legal name; EADDRINUSE, another node has it;
+                ENXIO, *node* is being destroyed.
         """
         if name == node.name:
             return
         check_node_name(name)
+        if not node.valid:
+            raise OSError(ENXIO, f"node {node!r} is being destroyed")
         if name in self.names:
             raise OSError(EADDRINUSE, f'another node has the name "{name}"')
         self.names.pop(node.name, None)
@@ -178,8 +186,8 @@ class Graph:
                 raise OSError(ENOENT, f'node {node!r} has no hook "{name}"')
             arrival = hook.peer
             node = arrival.node
-        if not node.valid:
-            raise OSError(ENXIO, f"node {node!r} is being destroyed")
+            if not node.valid:
+                raise OSError(ENXIO, f"node {node!r} is being destroyed")
         return node, arrival
 
     # -- messages
@@ -206,21 +214,33 @@ class Graph:
         Raises:
             OSError: ENETDOWN, the link is going; the target's.
         """
-        if not hook.valid:
+        if not hook.valid or not hook.peer.node.valid:
             raise OSError(ENETDOWN, f"hook {hook.name} is not connected")
         self.deliver(hook.peer.node, Item(message, hook.node.id), hook.peer)
 
     def deliver(self, node: Node, item: Item, arrival: Hook | None = None) -> None:
         """
-        Deliver *item* to *node*, now or, while it is busy, when the outermost call returns.
+        Deliver *item* to *node*.
+
+        While the node is busy, or has messages waiting, it waits behind them
+        until the outermost call returns; the sender sees success then.
 
         Raises:
-            OSError: What the node answered; EINVAL, its code failed.
+            OSError: What the node answered; EINVAL, its code failed, or it is
+                being destroyed; ENOBUFS, too many messages wait.
         """
+        if not node.valid:
+            raise OSError(EINVAL, f"node {node!r} is being destroyed")
+        if self.work.depth >= DEPTH or node.busy or node.id in self._queued:
+            self.work.check_room()
+            self._queue(node, item, arrival)
+            if item.error is not None:  # no call was under way, so it is over already
+                raise item.error
+        else:
+            self._deliver(node, item, arrival)
+
+    def _deliver(self, node: Node, item: Item, arrival: Hook | None) -> None:
         work = self.work
-        if work.depth >= DEPTH or (node.busy and not item.message.cmd & READONLY):
-            work.call(lambda: self._deliver_late(node, item, arrival))
-            return
         work.enter()
         node.busy += 1
         item.target = node
@@ -239,14 +259,22 @@ class Graph:
         if item.error is not None:
             raise item.error
 
+    def _queue(self, node: Node, item: Item, arrival: Hook | None) -> None:
+        self._queued[node.id] = self._queued.get(node.id, 0) + 1
+        self.work.call(lambda: self._deliver_late(node, item, arrival))
+
     def _deliver_late(self, node: Node, item: Item, arrival: Hook | None) -> None:
-        if not node.valid and node.id not in self.nodes:
-            return
+        self._queued[node.id] -= 1
+        if not self._queued[node.id]:
+            del self._queued[node.id]
         if arrival is not None and not arrival.valid:
             arrival = None
         try:
-            self.deliver(node, item, arrival)
+            if not node.valid:
+                raise OSError(EINVAL, "the node is gone, and the message with it")
+            self._deliver(node, item, arrival)
         except OSError as error:
+            item.error = error
             if item.cause is not None:
                 item.cause.error = error
 
@@ -279,14 +307,11 @@ class Graph:
         if cmdstr:
             message = replace(message, cmdstr=cmdstr)
         answer = Item(message, item.target.id if source is None else source, item)
-        self.work.call(lambda: self._answer(item, answer))
-
-    def _answer(self, item: Item, answer: Item) -> None:
         requester = self.nodes.get(item.source)
         if requester is None:
             item.error = OSError(EINVAL, "the requester is gone, and the reply with it")
         else:
-            self._deliver_late(requester, answer, None)
+            self._queue(requester, answer, None)
 
     # -- the end of a node
 
@@ -299,8 +324,8 @@ class Graph:
         self.work.enter()
         try:
             self._guard(node, node.close)
-            for hook in reversed(list(node.hooks.values())):
-                self.rmhook(hook)
+            while node.hooks:
+                self.rmhook(node.hooks[next(reversed(node.hooks))])
             stay = self._guard(node, node.shutdown)
             if stay is True:
                 self._revive(node)
@@ -309,10 +334,9 @@ class Graph:
             watchers, node.watchers = node.watchers, []
             for ended in watchers:
                 self._guard(node, ended, node)
+            self.work.call(lambda: self._forgive(node))  # it may be failing just now
         finally:
             self.work.leave()
-        for key in [key for key in self.bugs if key[0] == node.id]:
-            del self.bugs[key]
 
     def rmnode_self(self, node: Node) -> None:
         """Let *node* end once the call under way has returned; it is invalid at once."""
@@ -320,8 +344,15 @@ class Graph:
             self._invalidate(node)
             self.work.call(lambda: self.rmnode(node))
 
+    def _forgive(self, node: Node) -> None:
+        for key in [key for key in self.bugs if key[0] == node.id]:
+            del self.bugs[key]
+
     def _invalidate(self, node: Node) -> None:
         node.valid = False
+        for hook in node.hooks.values():
+            if hook.valid:
+                hook.peer.refuse()  # no packet reaches it any more (§5.9)
         self.nodes.pop(node.id, None)
         if node.name and self.names.get(node.name) is node:
             del self.names[node.name]
@@ -356,18 +387,23 @@ class Graph:
             return
         peer = hook.peer
         ends = [hook] if peer is hook else [peer, hook]
-        sinks = self.flow.cut(ends)
         self.work.enter()
         try:
+            sinks = self.flow.cut(ends)
             for end in ends:
                 end.unlink()
             for end in ends:
-                if end.node.hooks.get(end.name) is end:
-                    del end.node.hooks[end.name]
-                    self._guard(end.node, end.node.disconnect, end)
+                self._drop(end)
             self.flow.renew(sinks)
         finally:
             self.work.leave()
+
+    def _drop(self, hook: Hook) -> None:
+        """Take an unlinked hook from its node, unless a callback did so already."""
+        hooks = hook.node.hooks
+        if hooks.get(hook.name) is hook:
+            del hooks[hook.name]
+            self._guard(hook.node, hook.node.disconnect, hook)
 
     def bypass(self, one: Hook, other: Hook) -> None:
         """
@@ -381,18 +417,17 @@ class Graph:
             self.rmhook(one)
             self.rmhook(other)
             return
-        sinks = self.flow.cut([one, other, left, right])
-        self.work.move(one, right)
-        self.work.move(other, left)
         self.work.enter()
         try:
+            sinks = self.flow.cut([one, other, left, right])
+            self.work.move(one, right)
+            self.work.move(other, left)
             for hook in (one, other):
                 hook.unlink()
             left.link(right)
             right.link(left)
             for hook in (one, other):
-                del hook.node.hooks[hook.name]
-                self._guard(hook.node, hook.node.disconnect, hook)
+                self._drop(hook)
             self.flow.renew(sinks)
         finally:
             self.work.leave()

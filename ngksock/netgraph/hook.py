@@ -24,7 +24,7 @@ def _down(hook: Hook, packet: Packet) -> None:
 
 
 def _down_batch(hook: Hook, batch: Batch) -> None:
-    hook.drop(ENETDOWN, len(batch))  # an unlinked hook is its own peer
+    hook.peer.drop(ENETDOWN, len(batch))  # an unlinked hook is its own peer
 
 
 class Hook:
@@ -104,12 +104,16 @@ class Hook:
         else:
             self._batch = node.rcvbatch
 
+    def refuse(self) -> None:
+        """Refuse packets from now on, for the node beyond is about to end."""
+        self._data = _down
+        self._batch = _down_batch
+
     def unlink(self) -> None:
         """Refuse packets from now on; what waits is lost and counted as EIO."""
         self.valid = False
         self.peer = self
-        self._data = _down
-        self._batch = _down_batch
+        self.refuse()
         lost = self._work.forget(self)
         if lost:
             self.drop(EIO, lost)
@@ -130,24 +134,26 @@ class Hook:
         work = self._work
         self.packets += 1
         self.bytes += packet.len
-        if work.depth >= DEPTH or self.waiting or work.credit <= 0:
+        depth = work.depth
+        if depth >= DEPTH or self.waiting or work.credit <= 0:
             error = self._defer(packet, 1)
             if error is not None:
                 raise error
             return
-        work.depth += 1
+        peer = self.peer
+        work.depth = depth + 1
         work.credit -= 1
         try:
-            self._data(self.peer, packet)
+            self._data(peer, packet)
         except OSError as error:
             self.lost(error)
             raise
         except Exception as error:
-            self.bug(error, 1)
+            self.bug(error, 1, peer)
         finally:
-            if work.depth == 1:
+            if not depth:
                 work.settle()
-            work.depth -= 1
+            work.depth = depth
 
     def send_batch(self, batch: Batch) -> None:
         """
@@ -159,33 +165,35 @@ class Hook:
         work = self._work
         self.packets += len(batch)
         self.bytes += batch.nbytes
-        if work.depth >= DEPTH or self.waiting or work.credit <= 0:
+        depth = work.depth
+        if depth >= DEPTH or self.waiting or work.credit <= 0:
             self._defer(batch, len(batch))
             return
-        work.depth += 1
+        peer = self.peer
+        work.depth = depth + 1
         work.credit -= 1
         try:
-            self._batch(self.peer, batch)
+            self._batch(peer, batch)
         except Exception as error:
-            self.bug(error, len(batch))
+            self.bug(error, len(batch), peer)
         finally:
-            if work.depth == 1:
+            if not depth:
                 work.settle()
-            work.depth -= 1
+            work.depth = depth
 
     def deliver(self, load: Packet | Batch) -> None:
         """Deliver what waited in the work list; nobody is left to raise to."""
-        work = self._work
+        work, peer = self._work, self.peer
         work.enter()
         try:
             if isinstance(load, Batch):
-                self._batch(self.peer, load)
+                self._batch(peer, load)
             else:
-                self._data(self.peer, load)
+                self._data(peer, load)
         except OSError as error:
-            self.lost(error)
+            self.lost(error, ends=True)
         except Exception as error:
-            self.bug(error, len(load) if isinstance(load, Batch) else 1)
+            self.bug(error, len(load) if isinstance(load, Batch) else 1, peer)
         finally:
             work.leave()
 
@@ -208,28 +216,45 @@ class Hook:
         """Return the losses by errno name, for people."""
         return {errorcode.get(number, str(number)): n for number, n in self.drops.items()}
 
-    def lost(self, error: OSError) -> None:
+    def lost(self, error: OSError, ends: bool = False) -> None:
         """
         Count a packet sent out of this hook as lost for *error*.
 
         A loss is counted once, on the hook nearest to it: the same exception
         on its way back to the sender, past the hooks before, is not another.
-        """
-        if self._work.counted is not error:
-            self._work.counted = error
-            self.drop(error.errno or EINVAL)
 
-    def bug(self, error: Exception, count: int = 1) -> None:
-        """Count *count* packets as lost to an error in the far node's code, and report it."""
+        Args:
+            error: What the far node raised.
+            ends: Whether its way ends here; the object may be raised anew then.
+        """
+        counted = self._work.counted
+        if id(error) not in counted:
+            counted[id(error)] = error
+            self.drop(error.errno or EINVAL)
+        if ends:
+            del counted[id(error)]
+
+    def bug(self, error: Exception, count: int = 1, peer: Hook | None = None) -> None:
+        """
+        Count *count* packets as lost to an error in the far node's code, and report it.
+
+        Args:
+            error: What it raised.
+            count: How many packets.
+            peer: The far hook, if the node may have unlinked it.
+        """
         self.drop(EINVAL, count)
-        self.peer.node.graph.bug(self.peer.node, error)
+        node = (peer or self.peer).node
+        node.graph.bug(node, error)
 
     def _defer(self, load: Packet | Batch, count: int) -> OSError | None:
         try:
+            if self._data is _down:
+                raise OSError(ENETDOWN, "the hook is not connected")
             self._work.defer(self, load)
         except OSError as error:
             self.drop(error.errno or EINVAL, count)
-            self._work.counted = error
+            self._work.counted[id(error)] = error
             return error
         return None
 
@@ -241,10 +266,13 @@ class Hook:
 def one_by_one(rcvdata: RcvData, hook: Hook, batch: Batch) -> None:
     """Give *batch* to a *rcvdata* packet by packet; count what each one loses."""
     sender = hook.peer
-    for packet in batch:
+    for count, packet in enumerate(batch):
+        if not hook.valid:
+            sender.drop(EIO, len(batch) - count)  # the link went, perhaps the node with it
+            return
         try:
             rcvdata(hook, packet)
         except OSError as error:
-            sender.lost(error)
+            sender.lost(error, ends=True)
         except Exception as error:
-            sender.bug(error)
+            sender.bug(error, 1, hook)

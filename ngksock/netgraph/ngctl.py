@@ -63,8 +63,11 @@ class Word(str):
         return self[1:-1] if _QUOTED.fullmatch(self) else str(self)
 
 
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_WORD: Final = re.compile(rf"(?:{_QUOTED.pattern}|\S)+", re.DOTALL)
+# Blanks are those of ASCII: a line is bytes, and a0 may be half a letter of UTF-8.
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_WORD: Final = re.compile(rf"(?:{_QUOTED.pattern}|\S)+", re.DOTALL | re.ASCII)
+_PLAIN: Final = re.compile(r"\S+", re.ASCII)
+_CLOSED: Final = re.compile(rf'(?:[^"]+|{_QUOTED.pattern})*+', re.DOTALL)
 
 
 def split(line: str) -> list[Word]:
@@ -73,7 +76,14 @@ def split(line: str) -> list[Word]:
 
     A quote that nothing closes is an ordinary character.
     """
-    return [Word.at(match[0], match.start()) for match in _WORD.finditer(line)]
+    # Where one quote is not closed, none after it is: they are not looked at again.
+    closed = _CLOSED.match(line)
+    end = closed.end() if closed is not None else 0
+    words = [Word.at(match[0], match.start()) for match in _WORD.finditer(line, 0, end)]
+    rest = [Word.at(match[0], match.start()) for match in _PLAIN.finditer(line, end)]
+    if words and rest and words[-1].start + len(words[-1]) == end == rest[0].start:
+        rest[0] = Word.at(words[-1] + rest[0], words.pop().start)
+    return words + rest
 
 
 @dataclass(frozen=True, slots=True)

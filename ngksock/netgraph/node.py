@@ -77,6 +77,8 @@ class Node:
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Pass the word on to all other hooks."""
+        if not high:
+            return  # who was told to hold is known; a sink of its own here stays high
         for other in list(self.hooks.values()):
             if other is not hook:
                 other.send_flow(high)
@@ -134,7 +136,11 @@ class _Bare(Node):
             method = getattr(inner, name, None)
             if method is not None:
                 setattr(self, name, method)
-        inner.hooks = self.hooks
+        inner.name, inner.hooks = self.name, self.hooks
+
+    def __getattr__(self, name: str) -> Any:
+        # What Node lacks is the provider's own: its commands above all.
+        return getattr(self.__dict__["inner"], name)
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
@@ -143,5 +149,14 @@ class _Bare(Node):
 
 
 def bare_node(provider: Any) -> Node:
-    """Return *provider* itself if it is a `Node`, else one that speaks for it."""
-    return provider if isinstance(provider, Node) else _Bare(provider)
+    """
+    Return *provider* itself if it is a `Node`, else one that speaks for it.
+
+    Raises:
+        TypeError: It is one, and did not call ``Node.__init__``.
+    """
+    if not isinstance(provider, Node):
+        return _Bare(provider)
+    if "hooks" not in vars(provider):
+        raise TypeError(f"{type(provider).__qualname__} did not call super().__init__()")
+    return provider

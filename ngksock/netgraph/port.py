@@ -55,9 +55,13 @@ class GraphPort:
     def request(self, path: str, message: Message) -> bytes:
         self.send(path, message)
         for item in self.inbox:
-            if item.message.is_response and item.message.token == message.token:
-                self.inbox.remove(item)
-                return item.message.data
+            if item.message.token == message.token:
+                if item.message.is_response:
+                    self.inbox.remove(item)
+                    return item.message.data
+                if item.source == self.source.id:  # asked of oneself: nobody will answer it
+                    self.inbox.remove(item)
+                    break
         raise OSError(ENOSYS, f'node "{path}" gave no answer')
 
     def encode(self, path: str, name: str, text: str) -> Message:

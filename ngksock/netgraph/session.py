@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOSYS
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ngksock.netgraph import display
 from ngksock.netgraph.generic import (
@@ -24,7 +24,7 @@ from ngksock.netgraph.generic import (
     SetName,
     TypeList,
 )
-from ngksock.netgraph.layout import ParseType, Struct
+from ngksock.netgraph.layout import STRING, ParseType, Struct
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import GENERIC_COOKIE, Message
 from ngksock.netgraph.ngctl import (
@@ -43,6 +43,9 @@ from ngksock.netgraph.scalars import number
 __all__ = ["Files", "Port", "Session"]
 
 T = TypeVar("T")
+
+NO_TEXT: Final = (EINVAL, ENOSYS)
+"""What a node says, or a port when it says nothing, that has no status or no config."""
 
 
 class Port(Protocol):
@@ -155,7 +158,7 @@ class Session:
             return
         command, args = parsed
         try:
-            getattr(self, "_" + command.name)(args)
+            getattr(self, "_" + command.name)(list(args))  # which it takes apart
         except LineError as error:
             error.command = error.command or command.name
             raise
@@ -167,7 +170,7 @@ class Session:
         text = error.strerror or str(error)
         quoted = re.findall(r'"([^"]*)"', text)
         blamed = [w for w in args for q in quoted if w == q or w.startswith((q + ":", q + "."))]
-        blamed += [w for w in args for q in quoted if q in re.split("[.:]", w)]
+        blamed += [w for w in args for q in quoted if q in re.split("[.:/]", w)]
         # What a message was refused for is in its arguments rather than in its path.
         worst = [*args[2:], *args[1:], *args] if command.name == "msg" else args
         at = (blamed or [*worst, Word.at("", 0)])[0].start
@@ -181,9 +184,9 @@ class Session:
                 remedy = f'did you mean the node "{wanted}:"?'
             elif "no node" in text:
                 remedy = near(wanted, names, "{}:")
-        elif error.errno == ENOSYS and command.name == "msg":
+        elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
             at = args[1].start
-            remedy = near(args[1], self.port.messages(args[0]))
+            remedy = near(args[1], self.port.messages(args[0].unquoted()))
         return LineError(error.errno or EINVAL, text, at, command.name, remedy)
 
     # -- messages
@@ -213,15 +216,16 @@ class Session:
 
     def _config(self, args: list[Word]) -> None:
         path, *rest = args
-        data = " ".join(rest).encode("latin-1") + b"\0" if rest else b""
+        name = path.unquoted()
+        data = STRING.pack(" ".join(rest)) if rest else b""
         try:
-            answer = self.port.request(path, self._message(14, data))
+            answer = self.port.request(name, self._message(14, data))
         except OSError as error:
-            if error.errno != EINVAL:
+            if error.errno not in NO_TEXT:
                 raise
-            self.say(f'No config available for "{path}"')
+            self.say(f'No config available for "{name}"')
         else:
-            self.say(f'Config for "{path}":\n{display.text(answer)}')
+            self.say(f'Config for "{name}":\n{display.text(answer)}')
 
     def _connect(self, args: list[Word]) -> None:
         path = args.pop(0) if len(args) == 4 else "."
@@ -306,6 +310,8 @@ class Session:
 
     def _show(self, args: list[Word]) -> None:
         letters = _letters(args[:-1], "n", "show [-n] <path>")
+        if args == ["-n"]:
+            raise LineError(EINVAL, "usage: show [-n] <path>", args[0].start, syntax=True)
         self.say(display.node(self._ask(args[-1], 7, Struct(HookList)), bare="n" in letters))
 
     def _shutdown(self, args: list[Word]) -> None:
@@ -315,7 +321,7 @@ class Session:
         try:
             answer = self.port.request(args[0], self._message(11 | READS))
         except OSError as error:
-            if error.errno != EINVAL:
+            if error.errno not in NO_TEXT:
                 raise
             self.say(f'No status available for "{args[0]}"')
         else:

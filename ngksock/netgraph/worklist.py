@@ -60,7 +60,7 @@ class Worklist:
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         self.depth = 0
         self.credit = CREDIT
-        self.counted: OSError | None = None
+        self.counted: dict[int, OSError] = {}  # by id, until the root call ends
         self.held = 0
         self._soon = soon
         self._scheduled = False
@@ -83,16 +83,24 @@ class Worklist:
         self.depth -= 1
 
     def settle(self) -> None:
-        """Run control work at the end of a root call, a slice of it at most."""
+        """
+        Run control work at the end of a root call.
+
+        All that the call left is done; of what that causes in turn a slice.
+        """
         self.credit = CREDIT
-        self.counted = None
+        if self.counted:
+            self.counted.clear()
         control = self._control
-        for _ in range(SLICE):
+        if not control:
+            return
+        for _ in range(max(SLICE, len(control))):
             if not control:
                 return
             control.popleft()()
             self.credit = CREDIT
-        self._schedule()
+        if control:
+            self._schedule()
 
     def call(self, work: Callable[[], None]) -> None:
         """
@@ -104,6 +112,11 @@ class Worklist:
         if not self.depth:
             self.enter()
             self.leave()
+
+    def check_room(self) -> None:
+        """Raise OSError(ENOBUFS) if so much control work waits that no message may join it."""
+        if len(self._control) >= CAP:
+            raise OSError(ENOBUFS, "too many messages wait in the graph: does it loop?")
 
     # -- packets
 

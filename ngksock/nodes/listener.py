@@ -10,7 +10,8 @@ getstats, clrstats, getclrstats.
 
 A script that fails, or whose connect fails or takes too long afterwards, closes
 that connection, is counted and logged, and disturbs no other.  Each connection
-lives as long as its accepted ksocket does, also after the listener's end.
+lives as long as its accepted ksocket does, also after the listener's end; the
+nodes its script made end with it.
 
 It ends when ``socket`` goes.
 """
@@ -18,7 +19,7 @@ It ends when ``socket`` goes.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOTCONN, EOPNOTSUPP, ETIMEDOUT, errorcode
 from typing import Annotated, Any, Final
 
@@ -80,12 +81,14 @@ class Connection:
         since: When it was accepted, or last carried a packet.
         carried: The packets it had carried then.
         waiting: Tokens of its connects under way, with their script lines.
+        made: The nodes its script made; they end with it.
     """
 
     node: Node
     since: float
-    carried: int
-    waiting: dict[int, str]
+    carried: int = 0
+    waiting: dict[int, str] = field(default_factory=dict)
+    made: list[Node] = field(default_factory=list)
 
 
 class NoFiles:
@@ -142,11 +145,8 @@ class Listener(Node):
             self.graph.rmnode_self(self)
 
     def shutdown(self) -> None:
-        """Let go of the connections, which live on."""
+        """Accept no more, and forget the timeouts; the connections live on."""
         self.backlog = None
-        for connection in self.connections.values():
-            connection.node.unwatch(self._ended)
-        self.connections.clear()
         self._connecting.clear()
         self._stop_tick()
 
@@ -255,12 +255,13 @@ class Listener(Node):
 
     def _serve(self, node: Node) -> None:
         """Run the script for the connection that *node* is."""
-        connection = Connection(node, self.graph.clock(), 0, {})
+        connection = Connection(node, self.graph.clock())
         self.connections[node.id] = connection
         node.watch(self._ended)
         port = ScriptPort(self.graph, self, node)
         session = Session(port, _silent, self._warn, NoFiles(), ALLOWED)
         session.token = self._token
+        self.graph.newborn = connection.made
         try:
             for line in self.script:
                 port.line = line
@@ -269,6 +270,7 @@ class Listener(Node):
             self._fail(connection, port.line, error.errno or EINVAL, error.strerror)
             return
         finally:
+            self.graph.newborn = None
             self._token = session.token
         connection.waiting = port.waiting
         for token in port.waiting:
@@ -299,6 +301,8 @@ class Listener(Node):
         if connection is not None:
             for token in connection.waiting:
                 self._connecting.pop(token, None)
+            for made in connection.made:
+                self.graph.rmnode(made)
             self._ask()
 
     def _warn(self, text: str) -> None:

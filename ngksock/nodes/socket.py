@@ -16,6 +16,7 @@ It ends by ``shutdown``, or when the outside lets go (netgraph.md §8.5).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EINVAL
 from typing import Final, NoReturn
 
@@ -26,8 +27,8 @@ from ngksock.plugin import NodeType
 COOKIE: Final = 851601233
 NOLINGER: Final = 1
 LINGER: Final = 2
-HIGH_WATER: Final = 34
-LOW_WATER: Final = 35
+HIGH_WATER: Final = 34, "NGM_HIGH_WATER_PASSED"
+LOW_WATER: Final = 35, "NGM_LOW_WATER_PASSED"
 
 
 class Socket(Node):
@@ -57,8 +58,10 @@ class Socket(Node):
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Tell the outside, as a flow message from the neighbour (netgraph.md §2.5)."""
         if self.on_message is not None:
-            message = Message(FLOW_COOKIE, HIGH_WATER if high else LOW_WATER, bytes(24))
-            self.on_message(Item(message, hook.peer.node.id))
+            cmd, name = HIGH_WATER if high else LOW_WATER
+            message = Message(FLOW_COOKIE, cmd, bytes(24), cmdstr=name)
+            with suppress(OSError):  # an outside that has no room for it misses it
+                self.on_message(Item(message, hook.peer.node.id))
 
     def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
         message = item.message

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ngksock.kpi import SocketKPI
 from ngksock.netgraph import Graph, Node
+from ngksock.nodes.ksocket import kpi_of
 from ngksock.plugin import available, find_type
 from ngksock.service.run import Run
 from ngksock.service.script import Library, legible
@@ -63,15 +64,22 @@ class GraphService(Service):
 
     def privilegedStartService(self) -> None:
         """Apply the files while the process may bind low ports."""
-        super().privilegedStartService()
-        self.apply()
+        Service.privilegedStartService(self)
+        self._begin()
 
     def startService(self) -> None:
         """Apply the files, if that has not been done (twist never calls the former)."""
         if self.graph is None:
-            self.apply()
-        super().startService()
+            self._begin()
+        Service.startService(self)
+
+    def _begin(self) -> None:
         self._catch()
+        try:
+            self.apply()
+        except BaseException:
+            self._let_go()
+            raise
 
     def apply(self) -> None:
         """Make the graph; on a failure close what was opened, and raise."""
@@ -84,6 +92,8 @@ class GraphService(Service):
             available=available,
             reactor=reactor,
         )
+        graph.shared["directory"] = self.library.directory
+        sockets = kpi_of(graph)
         run = Run(graph, self.library, _say, _warn)
         try:
             for name in self.files:
@@ -91,7 +101,7 @@ class GraphService(Service):
         except BaseException:
             self.graph = None
             graph.close()
-            _sockets(graph, "closeall")
+            sockets.closeall()
             raise
         for line in _summary(graph, ", ".join(self.files)):
             _say(line)
@@ -112,6 +122,12 @@ class GraphService(Service):
 
             self._signals[number] = signal.signal(number, caught)
 
+    def _let_go(self) -> None:
+        """Leave the signals to whom they belonged."""
+        while self._signals:
+            number, previous = self._signals.popitem()
+            signal.signal(number, previous)
+
     def _reload(self) -> None:
         _log.warn("SIGHUP: reload is not there yet; restart to apply the files again")
 
@@ -125,31 +141,26 @@ class GraphService(Service):
 
     def stopService(self) -> Deferred[None] | None:
         """Close the graph; done when all streams have sent what they held, or time is up."""
-        super().stopService()
-        while self._signals:
-            number, previous = self._signals.popitem()
-            signal.signal(number, previous)
+        Service.stopService(self)
+        self._let_go()
         graph, self.graph = self.graph, None
         if graph is None:
             return None
         graph.close()
-        drained = _sockets(graph, "drain")
-        if not isinstance(drained, Deferred):
-            return None
-        done = DeferredList([drained.addTimeout(DRAIN, self.reactor)], consumeErrors=True)
-        return done.addCallback(self._drained, graph)
+        sockets = kpi_of(graph)
+        drained = sockets.drain().addTimeout(DRAIN, self.reactor)
 
-    def _drained(self, results: Any, graph: Graph) -> None:
-        if not results[0][0]:
+        def give_up(failure: Failure) -> None:
+            failure.trap(TimeoutError)
             _log.warn("not all streams could send what they held within {time} s", time=DRAIN)
-        _sockets(graph, "closeall")
+
+        drained.addErrback(give_up)
+        return drained.addBoth(_close, sockets)
 
 
-def _sockets(graph: Graph, verb: str) -> Any:
-    """Call a method of what the graph's ksocket nodes share, if there have been any."""
-    kpi_of = getattr(sys.modules.get("ngksock.nodes.ksocket"), "kpi_of", None)
-    kpi = None if kpi_of is None else kpi_of(graph)
-    return None if kpi is None else getattr(kpi, verb)()
+def _close(result: Failure | None, sockets: SocketKPI) -> Failure | None:
+    sockets.closeall()
+    return result
 
 
 # -- what is logged ------------------------------------------------------------------
@@ -197,7 +208,9 @@ def _summary(graph: Graph, source: str) -> Iterator[str]:
         except Exception as error:
             graph.bug(node, error)
             status = None
-        told = status.strip().replace("\n", ", ") if status else _count(len(node.hooks), "hook")
+        # The counters that follow the first clause are all zero yet.
+        told = status.partition(";")[0].replace("\n", ", ") if status else ""
+        told = told or _count(len(node.hooks), "hook")
         yield f"  {_address(node):<15} {node.type.name:<15} {told}"
     if len(nodes) > NODES_MAX:
         yield f"  and {len(nodes) - NODES_MAX} more"

@@ -129,6 +129,7 @@ class Run:
         """Make a problem at position *at* of the line being run."""
         script, line = self._open[-1]
         number, column = line.place(at) if line is not None else (0, 0)
+        text = text.replace(f"node {self.own!r} ", "the file's own node ")
         return Problem(script.shown, number, column, text, remedy, code, self._origin())
 
     def _origin(self) -> str:
@@ -171,7 +172,9 @@ class Run:
             raise self._unreadable(error, inside.show(name), at) from error
         self._reads += 1
         if any(script.path == outer.path for outer, _ in self._open):
-            raise LineError(ELOOP, f'"{name}" is being read already', at, remedy="it reads itself")
+            raise LineError(
+                ELOOP, f'"{name}" is being read already', at, remedy="a file cannot read itself"
+            )
         if len(self._open) >= NESTED_MAX or self._reads > READS_MAX:
             limit = f"{NESTED_MAX} deep" if self._reads <= READS_MAX else f"{READS_MAX} times"
             raise LineError(ELOOP, f"files read each other more than {limit}", at)

@@ -21,7 +21,7 @@ __all__ = ["LINE_MAX", "STDIN", "Library", "Line", "Problem", "Script", "legible
 
 LINE_MAX: Final = 1 << 20
 """Most bytes in a line, continuations included."""
-FILE_MAX: Final = 1 << 26
+FILE_MAX: Final = 1 << 24
 """Most bytes in a file; an endless one must end somewhere."""
 STDIN: Final = "<stdin>"
 TEXT_MAX: Final = 500
@@ -182,11 +182,12 @@ class Library:
 
     Args:
         stdin: What the name ``-`` stands for; None: this process's.
+
     """
 
-    def __init__(self, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, stdin: BinaryIO | None = None, directory: str | None = None) -> None:
         self._stdin = stdin
-        self._directory = os.getcwd()
+        self.directory = os.getcwd() if directory is None else directory
         self._scripts: dict[str, Script] = {}
         self._loaded: dict[str, bytes] = {}
 
@@ -206,11 +207,11 @@ class Library:
         elif name == "-":
             shown = path = STDIN
         else:
-            shown, path = name, os.path.join(self._directory, name)
+            shown, path = name, os.path.join(self.directory, name)
         found = self._scripts.get(path)
         if found is None:
             real = path if path == STDIN else os.path.realpath(path)
-            directory = self._directory if path == STDIN else os.path.dirname(path)
+            directory = self.directory if path == STDIN else os.path.dirname(path)
             found = Script(shown, real, directory)
             with self._open(path) as stream:
                 found.fill(stream)

@@ -56,7 +56,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse *options*; raises SystemExit(64) for wrong ones."""
         try:
-            super().parseOptions(options)
+            usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
             _print([f"ngksock: {error}{_hint(str(error))}"])
             raise SystemExit(USAGE) from None
@@ -76,9 +76,9 @@ def _print(lines: Iterable[str]) -> None:
             sys.__stderr__.flush()
 
 
-def _report(sentence: str, error: Exception | None) -> None:
+def _report(sentence: str, error: Exception) -> None:
     """Tell of a bug in a node's code while files are checked: there is no log yet."""
-    _print([sentence] if error is None else [sentence, *traceback.format_exception(error)])
+    _print([sentence, *traceback.format_exception(error)])
 
 
 class _Main(GraphService):
@@ -88,17 +88,32 @@ class _Main(GraphService):
         super().__init__(library, files)
         self._pid = os.getpid()
         self._pidfile = pidfile
+        self._stderr: int | None = None
+        with suppress(OSError):  # it may be closed
+            self._stderr = os.dup(2)  # a daemon has none of its own
 
     def apply(self) -> None:
+        message = ""
         try:
             super().apply()
         except ScriptError as failed:
             message = str(failed)
-        else:
-            return
+        stderr, self._stderr = self._stderr, None
+        try:
+            if message:  # and not in the except clause: what raised it is no news to anybody
+                self._fail(message, stderr)
+        finally:
+            if stderr is not None:
+                os.close(stderr)
+
+    def _fail(self, message: str, stderr: int | None) -> NoReturn:
         if os.getpid() != self._pid:
             # Daemonized.  twistd's first process waits for word of this one, and
-            # gets it for an Exception alone: SystemExit would hang it for ever.
+            # gets it for an Exception alone: SystemExit would hang it for ever.  It
+            # shows 100 bytes of it; the whole goes to where twistd was started.
+            if stderr is not None:
+                with suppress(OSError):
+                    os.write(stderr, f"{message}\n".encode(errors="backslashreplace"))
             sys.tracebacklimit = 0  # a user's mistake is not worth a traceback
             raise RuntimeError(message)
         _print([message])

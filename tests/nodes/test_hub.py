@@ -273,7 +273,8 @@ class BackPressureTests(HubTestCase):
         self.local.forget()
         sink = self.node("h:out").hooks["in"]
         sink.send_flow(True)
-        self.assertEqual([("rcvflow", "a", True)], self.local.events)
+        words = [("rcvflow", "a", True), ("rcvflow", "b", True)]
+        self.assertEqual(words, sorted(self.local.events))
         self.assertTrue(self.local.hooks["a"].high)
         sink.send_flow(False)
         self.assertFalse(self.local.hooks["a"].high)

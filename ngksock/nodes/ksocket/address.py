@@ -253,7 +253,8 @@ class SockAddrType(ParseType[SockAddr]):
         return SockAddr.unpack(data.take(data.left))
 
     def shape(self) -> str:
-        return 'inet/<a.b.c.d>:<port> | inet6/[<addr>%<scope>]:<port> | local/"<path>"'
+        forms = 'inet/<a.b.c.d>:<port> | inet6/[<addr>%<scope>]:<port> | local/"<path>"'
+        return f"{forms} | {GENERIC_ADDRESS.shape()}"
 
 
 def _port(colon: str, port: str, at: int) -> bytes:

@@ -11,6 +11,7 @@ from errno import (
     EISCONN,
     ENOBUFS,
     ENXIO,
+    EOPNOTSUPP,
     errorcode,
 )
 from functools import lru_cache
@@ -31,7 +32,13 @@ from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
 from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
 from ngksock.nodes.ksocket.describe import addresses, describe
 from ngksock.nodes.ksocket.family import Kind
-from ngksock.nodes.ksocket.option import OPTION_NAME, SOCKOPT, OptionName, Sockopt
+from ngksock.nodes.ksocket.option import (
+    OPTION_NAME,
+    SOCKOPT,
+    SOCKOPT_REPLY,
+    OptionName,
+    Sockopt,
+)
 from ngksock.plugin import NodeType
 
 __all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
@@ -53,7 +60,8 @@ def kpi_of(graph: Any) -> SocketKPI:
     """Return the socket layer that the ksockets of *graph* share."""
     kpi: SocketKPI | None = graph.shared.get("kpi")
     if kpi is None:
-        kpi = graph.shared["kpi"] = SocketKPI(graph.reactor)
+        directory = graph.shared.get("directory")  # set by who knows a better one than the current
+        kpi = graph.shared["kpi"] = SocketKPI(graph.reactor, directory=directory)
     return kpi
 
 
@@ -82,6 +90,7 @@ class KSocket(Node):
         self.embryos: list[KSocket] = []
         self.settings: dict[tuple[str, object], str] = {}
         self.lasterror = 0
+        self._target = ""
         self._high = False
         self._eof_seen = False
         self._listening = False
@@ -301,7 +310,7 @@ class KSocket(Node):
         """The socket is of no use any more: tell who waits, and end."""
         self.lasterror = errno
         if not self.cloned:  # what clients do to their own connections is no news
-            where, name = addresses(self.so), errorcode.get(errno, str(errno))
+            where, name = self._target or addresses(self.so), errorcode.get(errno, str(errno))
             self.graph.report(f"ksocket {self!r} ({where}) failed: {name}", None)
         if self._connecting is not None:
             reply, self._connecting = self._connecting, None
@@ -338,6 +347,8 @@ class KSocket(Node):
     @command(2, arg=INT32)
     def listen(self, backlog: int) -> None:
         """Let connections come in; at most *backlog* wait to be accepted."""
+        if not self._kind().connected:
+            raise OSError(EOPNOTSUPP, f"a socket of kind {self._kind().words()} cannot listen")
         if not self.graph.checking:
             self._socket().listen(backlog)
             self._listening = True
@@ -365,7 +376,8 @@ class KSocket(Node):
         so = self._socket()
         if self._connecting is not None:
             raise OSError(EALREADY, f"ksocket {self!r} is connecting already")
-        self._remember("connect", to.text())
+        self._target = to.text()
+        self._remember("connect", self._target)
         try:
             so.connect(name, MSG_DONTWAIT)
         except OSError as error:
@@ -397,7 +409,7 @@ class KSocket(Node):
         which = (option.level, option.name, option.value if joins else b"")
         self._remember("setopt", SOCKOPT.unparse(option), which)
 
-    @command(8, arg=OPTION_NAME, resp=SOCKOPT)
+    @command(8, arg=OPTION_NAME, resp=SOCKOPT_REPLY)
     def getopt(self, option: OptionName) -> Sockopt:
         """Tell the value of a socket option."""
         host = host_option(option.level, option.name)

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from ngksock.kpi.sockopt import WORDS
 from ngksock.netgraph.layout import Int32, Lexer, ParseError, ParseType, Reader, Rest, Seen, Struct
 
-__all__ = ["OPTION_NAME", "SOCKOPT", "OptionName", "Sockopt"]
+__all__ = ["OPTION_NAME", "SOCKOPT", "SOCKOPT_REPLY", "OptionName", "Sockopt"]
 
 
 @dataclass
@@ -122,4 +122,5 @@ class OptionNameType(ParseType[OptionName]):
 
 
 SOCKOPT: Final = SockoptType()
+SOCKOPT_REPLY: Final = Struct(Sockopt)
 OPTION_NAME: Final = OptionNameType()

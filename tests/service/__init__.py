@@ -1,0 +1,1 @@
+"""Tests of the service: files, checking, hosting, and twistd itself."""
