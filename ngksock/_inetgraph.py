@@ -81,11 +81,16 @@ class INode(Interface):
 
     def rcvflow(hook: Any, high: bool) -> None:
         """
-        What lies beyond *hook* asks its sources to hold (True) or lets them go on.
+        A sink beyond *hook* asks its sources to hold (True); none does any more (False).
 
-        ``hook.high`` tells whether any sink beyond it still asks to hold.  A
-        node that is no source passes the word on, ``other.send_flow(high)``,
-        to the hooks whose packets go out of *hook*.  Default: all others.
+        ``hook.high`` tells the same at any time.  True may be told again, for
+        another sink or after a link changed.  A node that is no source passes
+        the word on, ``other.send_flow(high)``, to the hooks whose packets go
+        out of *hook*.  Default: all others.
+
+        Passing on ends with this call: a later ``send_flow`` speaks for the
+        node itself, which is how a node with a queue of its own says that it
+        is full.
         """
 
     def rcvmsg(item: Any, lasthook: Any) -> None:

@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from errno import EEXIST, EINVAL, ENOENT
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -49,7 +49,7 @@ class NodeType:
     """
 
     def __init__(self, name: str, cookie: int, constructor: Callable[[], Any]) -> None:
-        if not 1 <= len(name) <= NAME_MAX:
+        if not 1 <= len(name.encode("latin-1")) <= NAME_MAX:
             raise ValueError(f"type name {name!r} has not 1 to {NAME_MAX} bytes")
         if not 0 < cookie < 1 << 32:
             raise ValueError(f"cookie {cookie} is not a positive 32-bit number")
@@ -70,15 +70,16 @@ def find_type(name: str) -> INodeType:
         OSError: ENOENT, there is none; EEXIST, two places offer one; EINVAL,
             the only one there is cannot be loaded (the log says why).
     """
-    found = dict(_places(name))
+    found = _places(name)
     if not found:
         raise OSError(ENOENT, f'there is no node type "{name}"')
     if len(found) > 1:
-        raise OSError(EEXIST, f'node type "{name}" is offered by {" and by ".join(sorted(found))}')
-    (place, load), *_ = found.items()
+        places = " and by ".join(sorted(place for place, _ in found))
+        raise OSError(EEXIST, f'node type "{name}" is offered by {places}')
+    ((place, load),) = found
     try:
         kind = load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.failure("node type {name} of {place} cannot be loaded", name=name, place=place)
         raise OSError(EINVAL, f'node type "{name}" of {place} cannot be loaded: {error}') from error
     if not INodeType.providedBy(kind) or kind.name != name:
@@ -88,28 +89,62 @@ def find_type(name: str) -> INodeType:
 
 def available() -> list[str]:
     """Return the names of all types that could be found, sorted."""
-    names = {
-        module.name for module in pkgutil.iter_modules(importlib.import_module(_STOCK).__path__)
-    }
-    names.update(entry.name for entry in entry_points(group=GROUP))
-    names.update(kind.name for kind in _plugins())
-    return sorted(names)
+    stock = pkgutil.iter_modules(importlib.import_module(_STOCK).__path__)
+    names = {module.name for module in stock if _is_stock(module.name)}
+    names.update(entry.name for _, entry in _entries())
+    names.update(_name(kind) for kind in _plugins())
+    return sorted(names - {""})
 
 
-def _places(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield where a type of that name is, and what loads it."""
-    if name.isidentifier() and importlib.util.find_spec(f"{_STOCK}.{name}") is not None:
-        yield "ngksock", lambda: getattr(importlib.import_module(f"{_STOCK}.{name}"), name)
-    for entry in entry_points(group=GROUP, name=name):
-        place = entry.dist.name if entry.dist is not None else entry.value
-        yield place, entry.load
-    for kind in _plugins():
-        if kind.name == name:
-            yield f"twisted/plugins ({type(kind).__module__})", partial(_itself, kind)
+def _places(name: str) -> list[tuple[str, Callable[[], Any]]]:
+    """Return where a type of that name is, and what loads it, each place once."""
+    places: dict[str, Callable[[], Any]] = {}
+    if _is_stock(name) and importlib.util.find_spec(f"{_STOCK}.{name}") is not None:
+        places["ngksock"] = partial(_load_stock, name)
+    for place, entry in _entries():
+        if entry.name == name:
+            places.setdefault(place, entry.load)
+    # All objects of one name count, for nothing else tells two plugin files apart.
+    plugins = {id(kind): kind for kind in _plugins() if _name(kind) == name}
+    return [*places.items(), *((_plugin_place(k), partial(_itself, k)) for k in plugins.values())]
+
+
+def _is_stock(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_")
+
+
+def _load_stock(name: str) -> Any:
+    return getattr(importlib.import_module(f"{_STOCK}.{name}"), name)
 
 
 def _itself(kind: Any) -> Any:
     return kind
+
+
+def _name(kind: Any) -> str:
+    """Return the name of what calls itself a node type, "" if it has none."""
+    name = getattr(kind, "name", "")
+    return name if isinstance(name, str) else ""
+
+
+def _plugin_place(kind: Any) -> str:
+    module = getattr(getattr(kind, "constructor", kind), "__module__", type(kind).__module__)
+    return f"twisted/plugins ({module})"
+
+
+def _entries() -> Iterator[tuple[str, EntryPoint]]:
+    """Yield our entry points, each with the name of its distribution."""
+    seen: set[str] = set()
+    for distribution in distributions():
+        try:
+            place = distribution.name
+            # What comes first on the path hides the others, as with modules.
+            if place not in seen:
+                seen.add(place)
+                for entry in distribution.entry_points.select(group=GROUP):
+                    yield place, entry
+        except Exception:  # its metadata are broken, which is no matter of ours
+            _log.failure("an installed distribution cannot be read")
 
 
 def _plugins() -> Iterator[Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import select
 import socket
 import struct
 import termios
@@ -87,13 +88,19 @@ class StreamDriver(Driver):
             self._episode_ended()
             return
         except OSError as error:
-            if error.errno in SHORTAGE:
+            if error.errno in SHORTAGE and self._is_awaited():
                 self._ran_short(error.errno)
             # Else it is the error of a connection that went away meanwhile,
             # which accept(2) reports to the listener; the next may be well.
             return
         self._episode_ended()
         self.so.sonewconn(type(self)(self.kpi, sock, True), self.name(address))
+
+    def _is_awaited(self) -> bool:
+        """Whether a connection waits: accept says EMFILE when there is none, too."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _ran_short(self, code: int) -> None:
         """No descriptor for a connection: let it wait, and say so once."""

@@ -40,7 +40,7 @@ CREDIT: Final = 1024
 CAP: Final = 4096
 HOOK_CAP: Final = 1024
 SLICE: Final = 256
-"""Control calls before the reactor has its turn."""
+"""Control calls, and deliveries that waited, before the reactor has its turn."""
 
 
 class Worklist:
@@ -172,9 +172,13 @@ class Worklist:
         self._scheduled = False
         self.enter()
         self.settle()
-        # All of a slice shares one credit: what it causes beyond that waits again.
+        # One hop a turn in the rotation: if what waited could run on from here, a loop
+        # would send to the hooks beside it more often than those have their turn.
+        self.depth = DEPTH - 1
+        self.credit = SLICE
         while self._hooks and self.credit > 0:
             self._deliver_next()
+        self.depth = 1
         self.leave()
         if self._hooks or self._control:
             self._schedule()
