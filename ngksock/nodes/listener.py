@@ -362,6 +362,7 @@ class Listener(Node):
         session = Session(
             ScriptPort(self.graph, self, stand_in), _silent, _silent, NoFiles(), ALLOWED
         )
+        made = self.graph.newborn = []
         try:
             for number, line in enumerate(self.script, 1):
                 try:
@@ -369,7 +370,9 @@ class Listener(Node):
                 except LineError as error:
                     raise self._refused(number, line, error) from error
         finally:
-            self.graph.rmnode(stand_in)
+            self.graph.newborn = None
+            for node in [stand_in, *made]:
+                self.graph.rmnode(node)
 
     # -- what it tells of itself
 

@@ -1,0 +1,181 @@
+"""Every example in docs/examples does what its comment says."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from tests.integration.service import (
+    EXAMPLES,
+    ROOT,
+    IntegrationCase,
+    free_port,
+    port_of,
+    receive,
+    receive_all,
+)
+
+DATAGRAMS = (b"hello\n", b"", b"\0\xff" * 700, os.urandom(65507))
+
+
+class DatagramExampleTests(IntegrationCase):
+    """The examples in which every packet is a datagram."""
+
+    def test_fanout(self):
+        """fanout.ng: three receivers get every datagram, the empty one too, byte for byte."""
+        receivers = [self.udp() for _ in range(3)]
+        ports = {9000 + n: port_of(r) for n, r in enumerate(receivers, 1)}
+        entry = free_port()
+        self.start(self.example("fanout.ng", {9000: entry, **ports}))
+        sender = self.udp(to=entry)
+        for datagram in DATAGRAMS:
+            sender.send(datagram)
+            for receiver in receivers:
+                self.assertEqual(datagram, receiver.recv(65536))
+
+    def test_udp_reply(self):
+        """udp-reply.ng: of several clients at once each gets its own datagrams back."""
+        port = free_port()
+        self.start(self.example("udp-reply.ng", {9000: port}))
+        clients = [self.udp(to=port) for _ in range(5)]
+        for datagram in DATAGRAMS:
+            own = [bytes([number]) + datagram[:9000] for number in range(len(clients))]
+            for client, expected in zip(clients, own, strict=True):
+                client.send(expected)
+            for client, expected in zip(clients, own, strict=True):
+                self.assertEqual(expected, client.recv(65536))
+            clients[0].send(datagram)
+            self.assertEqual(datagram, clients[0].recv(65536))
+
+    def test_multicast(self):
+        """multicast.ng: what is sent to the group, and that alone, reaches the collector."""
+        port, collector = free_port(), self.udp()
+        self.start(self.example("multicast.ng", {9000: port, 9001: port_of(collector)}))
+        sender = self.udp()
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        sender.sendto(b"not for the group", ("127.0.0.1", port))
+        sender.sendto(b"for another group", ("239.1.1.2", port))
+        for datagram in (b"hello\n", b"", bytes(range(256)) * 5):
+            sender.sendto(datagram, ("239.1.1.1", port))
+            self.assertEqual(datagram, collector.recv(65536))
+
+    def test_tunnel(self):
+        """tunnel-a.ng and tunnel-b.ng: two services carry datagrams, and their answers."""
+        program, service = self.udp(), self.udp()
+        entry, side_a, side_b = free_port(), free_port(), free_port()
+        ends = {7000: side_a, 7001: side_b}
+        near = {5000: entry, 5001: port_of(program)}
+        self.start(self.example("tunnel-a.ng", {**near, **ends}))
+        self.start(self.example("tunnel-b.ng", {5300: port_of(service), **ends}))
+        program.connect(("127.0.0.1", entry))
+        for datagram in DATAGRAMS:
+            program.send(datagram)
+            received, source = service.recvfrom(65536)
+            self.assertEqual(datagram, received)
+            service.sendto(datagram[::-1], source)
+            self.assertEqual(datagram[::-1], program.recv(65536))
+
+    def test_tee_join(self):
+        """tee-join.ng: without the tee, datagrams pass between the two ksockets, both ways."""
+        client, server = self.udp(), self.udp()
+        ports = {9000: free_port(), 9001: port_of(server), 9002: port_of(client)}
+        running = self.start(self.example("tee-join.ng", ports))
+        self.assertNotIn("tee ", running.log)
+        client.connect(("127.0.0.1", ports[9000]))
+        for datagram in DATAGRAMS:
+            client.send(datagram)
+            received, source = server.recvfrom(65536)
+            self.assertEqual(datagram, received)
+            server.sendto(datagram[::-1], source)
+            self.assertEqual(datagram[::-1], client.recv(65536))
+
+
+class StreamExampleTests(IntegrationCase):
+    """The examples that forward connections."""
+
+    def assert_forwards(self, client: socket.socket, server: socket.socket) -> None:
+        """Data goes both ways, also after one side, and then the other, has ended its own."""
+        connection = self.accept(server)
+        client.sendall(b"question\n")
+        self.assertEqual(b"question\n", receive(connection, 9))
+        connection.sendall(b"answer\n")
+        self.assertEqual(b"answer\n", receive(client, 7))
+        client.sendall(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        self.assertEqual(b"last words", receive_all(connection))
+        connection.sendall(b"a long farewell" * 10000)
+        connection.close()
+        self.assertEqual(b"a long farewell" * 10000, receive_all(client))
+
+    def test_forward(self):
+        """forward.ng: TCP, with one end half closed while the other goes on."""
+        server, port = self.tcp_server(), free_port()
+        self.start(self.example("forward.ng", {8080: port, 9000: port_of(server)}))
+        for _ in range(3):
+            self.assert_forwards(self.tcp(port), server)
+
+    def test_unix_to_tcp(self):
+        """unix-to-tcp.ng: the unix socket serves its group, and goes with the service."""
+        path, server = self.folder / "door", self.tcp_server()
+        changes: dict[int | str, int | str] = {
+            9000: port_of(server), "/tmp/ngksock-example.sock": str(path)
+        }  # fmt: skip
+        running = self.start(self.example("unix-to-tcp.ng", changes))
+        self.assertEqual(0o660, path.stat().st_mode & 0o777)
+        for _ in range(2):
+            client = self.owned(socket.socket(socket.AF_UNIX))
+            client.connect(str(path))
+            self.assert_forwards(client, server)
+        self.services.remove(running)
+        self.assert_stops(running)
+        self.assertFalse(path.exists())
+
+    def test_ipv6(self):
+        """ipv6.ng: a client on ::1 reaches the server on 127.0.0.1."""
+        server, port = self.tcp_server(), free_port()
+        self.start(self.example("ipv6.ng", {8080: port, 9000: port_of(server)}))
+        self.assert_forwards(self.tcp(port, "::1"), server)
+
+
+class TextTests(IntegrationCase):
+    """What the files themselves look like."""
+
+    examples = sorted(EXAMPLES.glob("*.ng"))
+
+    def commands(self, path: Path) -> list[str]:
+        """Return the lines of a file that do something."""
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if line and not line.startswith("#")]
+
+    def test_readme(self):
+        """fanout.ng and forward.ng are, without comments, what the README shows."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        for name in ("fanout.ng", "forward.ng"):
+            shown = "\n".join(["```", *self.commands(EXAMPLES / name), "```"])
+            self.assertIn(shown, readme)
+
+    def test_comments(self):
+        """Each begins with a comment that says what to type to try it."""
+        for path in self.examples:
+            text = path.read_text(encoding="utf-8")
+            comment = text.partition("\n\n")[0]
+            self.assertTrue(all(line.startswith("#") for line in comment.splitlines()), path.name)
+            self.assertRegex(comment, r"try it", path.name)
+            self.assertRegex(comment, r"\b(nc|socat) -", path.name)
+
+    def test_freebsd(self):
+        """fanout.ng and tee-join.ng have nothing that FreeBSD's ngctl would refuse."""
+        for name in ("fanout.ng", "tee-join.ng"):
+            for line in self.commands(EXAMPLES / name):
+                self.assertRegex(line, r"^(mkpeer|name|msg|shutdown) ")
+                self.assertNotRegex(line, r'["\\\[{]')
+                for kind in re.findall(r"^mkpeer (?:\S+: )?(\w+) ", line):
+                    self.assertIn(kind, ("hub", "tee", "ksocket"))
+
+    def test_all_have_tests(self):
+        """Each example is run by a test of this module."""
+        text = Path(__file__).read_text(encoding="utf-8")
+        missing = [path.name for path in self.examples if f'self.example("{path.name}"' not in text]
+        self.assertEqual([], missing)

@@ -1,0 +1,1 @@
+"""What takes minutes, or a thousand repetitions: ``tox -e soak``."""
