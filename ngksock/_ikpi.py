@@ -252,6 +252,9 @@ class ISocketKPI(Interface):
             Fires with None when the descriptor is closed, mostly at once.
         """
 
+    def reset() -> Deferred[None]:
+        """As `close`, but what so_snd holds is followed by a reset and not by an end of file."""
+
     def abort() -> None:
         """Give the socket back now; a connection is reset.  Also after `close`."""
 

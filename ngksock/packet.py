@@ -8,9 +8,9 @@ node that wants other contents makes a new packet with `Packet.replace`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-__all__ = ["EOF", "Batch", "Packet", "Tag"]
+__all__ = ["EOF", "Batch", "Packet", "Record", "Tag"]
 
 
 class Tag:
@@ -50,6 +50,9 @@ class Packet:
 
     __slots__ = ("data", "eof", "len", "tags")
 
+    record: ClassVar[bool] = False
+    """Whether it is whole in itself: a sink that is full may lose it (see `Record`)."""
+
     def __init__(
         self,
         data: bytes | memoryview,
@@ -63,11 +66,11 @@ class Packet:
 
     def replace(self, data: bytes | memoryview) -> Packet:
         """Return a packet of other bytes that keeps this one's tags and mark."""
-        return Packet(data, self.tags, self.eof)
+        return type(self)(data, self.tags, self.eof)
 
     def tagged(self, *tags: Tag) -> Packet:
         """Return a packet of the same bytes that carries *tags* as well."""
-        return Packet(self.data, self.tags + tags, self.eof)
+        return type(self)(self.data, self.tags + tags, self.eof)
 
     def find_tag(self, cookie: int, type: int) -> Tag | None:
         """Return the first tag of that *cookie* and *type*, or None."""
@@ -82,6 +85,19 @@ class Packet:
     def __repr__(self) -> str:
         mark = " eof" if self.eof else ""
         return f"<Packet {self.len} bytes{mark}>"
+
+
+class Record(Packet):
+    """
+    A packet that came as one datagram.
+
+    A stream that is full loses a record and counts it, where any other packet
+    would leave a hole in what it sends; and no source of records is ever held.
+    """
+
+    __slots__ = ()
+
+    record = True
 
 
 EOF: Final = Packet(b"", eof=True)

@@ -59,6 +59,7 @@ class Callbacks:
         "rcvbytes",
         "rcvpackets",
         "remembered",
+        "resets",
         "senderrors",
         "sndbytes",
         "sndpackets",
@@ -87,6 +88,7 @@ class Callbacks:
         self.eventarg: Any = None
         self.eventmask = 0
         self.linger: int | None = None
+        self.resets = False
         self.mode = 0o660
         self.remembered: dict[tuple[int, int], int] | None = None
         self.senderrors: dict[int, int] = {}

@@ -17,7 +17,7 @@ from ngksock.kpi import sockaddr
 from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_NOSIGNAL
 from ngksock.kpi.driver import Driver
 from ngksock.kpi.sockaddr import SockAddr, path_text
-from ngksock.packet import Batch, Packet
+from ngksock.packet import Batch, Packet, Record
 
 if TYPE_CHECKING:
     from ngksock.kpi.provider import SocketKPI
@@ -156,7 +156,7 @@ class DgramDriver(Driver):
             if size > DGRAM_SLOT:
                 so.truncated += 1
                 continue
-            batch.append(Packet(bytes(slot[:size])))
+            batch.append(Record(bytes(slot[:size])))
             batch.nbytes += size
             if names is not None:
                 names.append(name if isinstance(name, tuple) else path_text(name))

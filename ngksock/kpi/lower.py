@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from ngksock._ikpi import IUserRequests
 from ngksock.errors import oserror
@@ -19,6 +21,8 @@ from ngksock.kpi.callbacks import Callbacks
 from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.state import ERROR_HINT, READ, WRITE
 from ngksock.packet import Batch, Packet
+
+log: Final = Logger(namespace="ngksock.kpi")
 
 __all__ = ["LIVE", "LowerSocket"]
 
@@ -163,15 +167,22 @@ class LowerSocket(Callbacks):
         self.let_go()
         if self.linger == 0:
             return self.sofree(abort=True)
-        if self.so_snd.cc and self.state & LIVE:
-            self.so_rcv.drop = True
-            self.so_rcv.flush()
-            self.rcvd()  # a peer that cannot write may not read either
-            self.kpi.flushing.add(self)
-            self.flushed = Deferred()
+        if not self.state & LIVE or not (self.so_snd.cc or self.driver.outq()):
+            return self.sofree(abort=self.resets)
+        self.so_rcv.drop = True
+        self.so_rcv.flush()
+        self.rcvd()  # a peer that cannot write may not read either
+        self.kpi.flushing.add(self)
+        self.flushed = flushed = Deferred[None]()
+        if self.so_snd.cc:
             self.timer = self.kpi.clock.callLater(self.patience(), self.give_up)
-            return self.flushed
-        return self.sofree()
+        else:
+            self.settle()
+        return flushed
+
+    def reset(self) -> Deferred[None]:
+        self.resets = True
+        return self.close()
 
     def abort(self) -> None:
         if self.state & c.SS_NOFDREF:
@@ -207,15 +218,14 @@ class LowerSocket(Callbacks):
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
         self.timer = None
-        self.sendfin()
+        if not self.resets:
+            self.sendfin()
         if self.state & c.SS_ISCONNECTED:  # else that was the end of it
             left = self.driver.outq()
             if left != before:
                 waited = 0.0
-            if not left:
-                self.sofree()
-            elif waited >= self.patience():
-                self.sofree(abort=True)
+            if not left or waited >= self.patience():
+                self.sofree(abort=self.resets)
             else:
                 step = c.SETTLE_SECONDS
                 self.timer = self.kpi.clock.callLater(step, self.settle, left, waited + step)
@@ -223,6 +233,7 @@ class LowerSocket(Callbacks):
     def give_up(self) -> None:
         """Nothing moved for too long: reset the connection."""
         self.timer = None
+        log.warn("closed with {count} bytes that the peer did not take", count=self.so_snd.cc)
         self.sofree(abort=True)
 
     def sofree(self, abort: bool = False) -> Deferred[None]:

@@ -37,6 +37,8 @@ def scope_id(scope: str) -> int:
         OSError: ENXIO, there is no such interface.
     """
     if scope.isascii() and scope.isdecimal():
+        if len(scope) > 10 or int(scope) > 0xFFFFFFFF:
+            raise oserror(errno.ENXIO, f"no interface has the number {scope[:20]}")
         return int(scope)
     try:
         return _interfaces().get(scope) or socket.if_nametoindex(scope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, Final
 
 from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LIMIT, SND_LOWAT
@@ -92,8 +92,16 @@ class RcvBuf(SockBuf):
         return True
 
     def take(self, limit: int) -> Batch | None:
-        """Give away the oldest *limit* packets, or None if there are none."""
+        """
+        Give away the oldest packets, or None if there are none.
+
+        At most *limit* of them, and, beyond the first, no more bytes than any
+        so_snd takes at once: what is read can be sent.
+        """
         batch = self.batch
+        if batch is not None and batch.nbytes > SB_HIWAT:
+            sums = accumulate(packet.len for packet in batch)
+            limit = min(limit, max(1, sum(1 for total in sums if total <= SB_HIWAT)))
         if batch is None or len(batch) <= limit:
             self.batch = None
             return batch

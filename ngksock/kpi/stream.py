@@ -269,11 +269,14 @@ class StreamDriver(Driver):
         self.kpi.watch.add(self)
 
     def found_reset(self) -> None:
-        """The watch found the connection gone."""
+        """The watch found the connection gone; both ends of file are no reset."""
+        error = folded(self.take_error())
+        if not error:
+            return  # what came before the end of file still waits to be read
         upcalls = self.kpi.upcalls
         upcalls.hold()
         try:
-            self._lost(folded(self.take_error()) or errno.ECONNRESET)
+            self._lost(error)
         finally:
             upcalls.drain()
 

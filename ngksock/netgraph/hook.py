@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EINVAL, EIO, ENETDOWN, errorcode
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +137,7 @@ class Hook:
         self.bytes += packet.len
         depth = work.depth
         if depth >= DEPTH or self.waiting or work.credit <= 0:
-            error = self._defer(packet, 1)
-            if error is not None:
-                raise error
+            self._defer(packet, 1)
             return
         peer = self.peer
         work.depth = depth + 1
@@ -167,7 +166,8 @@ class Hook:
         self.bytes += batch.nbytes
         depth = work.depth
         if depth >= DEPTH or self.waiting or work.credit <= 0:
-            self._defer(batch, len(batch))
+            with suppress(OSError):  # counted on this hook, and a batch's sender is told no more
+                self._defer(batch, len(batch))
             return
         peer = self.peer
         work.depth = depth + 1
@@ -247,7 +247,7 @@ class Hook:
         node = (peer or self.peer).node
         node.graph.bug(node, error)
 
-    def _defer(self, load: Packet | Batch, count: int) -> OSError | None:
+    def _defer(self, load: Packet | Batch, count: int) -> None:
         try:
             if self._data is _down:
                 raise OSError(ENETDOWN, "the hook is not connected")
@@ -255,8 +255,7 @@ class Hook:
         except OSError as error:
             self.drop(error.errno or EINVAL, count)
             self._work.counted[id(error)] = error
-            return error
-        return None
+            raise
 
     def _one_by_one(self, hook: Hook, batch: Batch) -> None:
         """Feed a hook that overrides ``rcvdata`` alone."""

@@ -39,7 +39,10 @@ class Hub(Node):
                     # A hook that an earlier delivery removed is no destination any more.
                     failed = error if other.valid else failed
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                failed = None  # its traceback holds this frame: no cycle for each loss
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         for other in self.newest_first:

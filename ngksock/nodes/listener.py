@@ -175,12 +175,18 @@ class Listener(Node):
         socket = self.hooks.get("socket")
         if socket is None:
             raise OSError(ENOTCONN, f'listener {self!r} has nothing at its hook "socket"')
+        if not self.script:
+            raise OSError(EINVAL, f"listener {self!r} has no script yet; setscript comes first")
         self.graph.send_hook(socket, Message(KSOCKET_COOKIE, LISTEN, INT32.pack(backlog)))
-        self.backlog = backlog
-        if self.graph.checking:
-            self._rehearse()
-        else:
-            self._ask()
+        before, self.backlog = self.backlog, backlog
+        try:
+            if self.graph.checking:
+                self._rehearse()
+            else:
+                self._ask()
+        except OSError:
+            self.backlog = before
+            raise
 
     @command(4)
     def stop(self) -> None:
@@ -218,6 +224,7 @@ class Listener(Node):
     def settimeouts(self, timeouts: Timeouts) -> None:
         """Set how long a connect, and silence, may last, in seconds; 0: for ever."""
         self.timeouts = timeouts
+        self._stop_tick()  # it may be due too late for the new ones
         self._start_tick()
 
     def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
@@ -243,7 +250,19 @@ class Listener(Node):
         ):
             return
         self._asking = True
-        self.graph.send_hook(socket, Message(KSOCKET_COOKIE, ACCEPT))
+        try:
+            self.graph.send_hook(socket, Message(KSOCKET_COOKIE, ACCEPT))
+        except OSError:
+            self._asking = False
+            raise
+
+    def _go_on(self) -> None:
+        """Ask again; nobody is there to be told that this failed."""
+        try:
+            self._ask()
+        except OSError as error:
+            self.backlog = None
+            self._warn(f"accepts no more: {error.strerror}")
 
     def _accepted(self, number: int) -> None:
         self._asking = False
@@ -251,7 +270,7 @@ class Listener(Node):
         if node is not None:
             self.stats.accepted += 1
             self._serve(node)
-        self._ask()
+        self._go_on()
 
     def _serve(self, node: Node) -> None:
         """Run the script for the connection that *node* is."""
@@ -272,6 +291,9 @@ class Listener(Node):
         finally:
             self.graph.newborn = None
             self._token = session.token
+        if not node.hooks:
+            self._fail(connection, port.line, ENOTCONN, "the script links nothing to it")
+            return
         connection.waiting = port.waiting
         for token in port.waiting:
             self._connecting[token] = connection
@@ -301,9 +323,12 @@ class Listener(Node):
         if connection is not None:
             for token in connection.waiting:
                 self._connecting.pop(token, None)
-            for made in connection.made:
-                self.graph.rmnode(made)
-            self._ask()
+            # First what is in the middle: the sockets end with their hooks then,
+            # when they have sent what they hold.
+            for made in sorted(connection.made, key=lambda made: made.type.name == "ksocket"):
+                if made.hooks or made.type.name != "ksocket":
+                    self.graph.rmnode(made)
+            self._go_on()
 
     def _warn(self, text: str) -> None:
         self.graph.report(f"listener {self!r}: {text}", None)

@@ -150,7 +150,10 @@ class One2Many(Node):
             except OSError as error:
                 failed = error if link.valid else failed
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                failed = None  # its traceback holds this frame: no cycle for each loss
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         if not batch:

@@ -133,7 +133,10 @@ class Tee(Node):
             way.onward_stats.out_octets += packet.len
             way.onward.send_data(packet)
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                failed = None  # its traceback holds this frame: no cycle for each loss
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         way: Way = hook.private

@@ -109,6 +109,7 @@ DOOR = """\
 mkpeer listener boot boot
 name boot door
 mkpeer door: ksocket socket local/stream/0
+msg door: setscript {{ lines=[ "mkpeer echo e e" ] }}
 msg door:socket bind local/"{}"
 msg door: start 8
 """

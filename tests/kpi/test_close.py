@@ -88,7 +88,7 @@ class CloseTests(KPITestCase):
         self.assertEqual([], clock.getDelayedCalls())
 
     async def test_never_settles(self) -> None:
-        """A peer that takes nothing for 30 s is reset in this stage too."""
+        """After 30 s what the system has is left to it: it may still arrive."""
         clock = Clock()
         kpi = SocketKPI(reactor, clock)
         so, server = await self.stuck(kpi)
@@ -99,8 +99,8 @@ class CloseTests(KPITestCase):
         self.successResultOf(done)
         server.reads = True
         server.drain()
-        await server.until(lambda: server.error)
-        self.assertEqual(errno.ECONNRESET, server.error)
+        await server.until(lambda: server.eof)
+        self.assertIsNone(server.error)
 
     async def stuck(self, kpi: SocketKPI) -> tuple[Socket, Owner]:
         """Return a socket of *kpi* with more to send than its peer takes."""

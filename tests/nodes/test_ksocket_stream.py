@@ -10,6 +10,7 @@ import tempfile
 from functools import partial
 
 from ngksock.netgraph import EOF
+from ngksock.netgraph.port import GraphPort
 from ngksock.testing import RecordingNode, recorder
 from tests.nodes.reactive import TCP, UDP, ReactiveCase, inet
 
@@ -163,7 +164,7 @@ class StreamTests(ReactiveCase):
         await self.accepted(server)
 
     async def test_refused(self):
-        """A connect that fails tells its requester, and ends the node."""
+        """A connect that fails tells its requester, nobody else, and ends the node."""
         server, address = self.server()
         server.close()
         errno, token = self.connect(address)
@@ -171,8 +172,21 @@ class StreamTests(ReactiveCase):
         [(_, message)] = await self.until(lambda: self.answers(token))
         self.assertEqual(struct.pack("=i", e.ECONNREFUSED), message.data)
         await self.until(self.gone(self.t))
-        self.assertEqual(1, len(self.reports))
-        self.assertIn("ECONNREFUSED", self.reports[0])
+        self.assertEqual([], self.reports)
+
+    async def test_refused_unheard(self):
+        """A connect that fails when its requester is gone is reported, with its address."""
+        server, address = self.server()
+        server.close()
+        other = RecordingNode()
+        self.net.add(recorder, other)
+        port = GraphPort(self.net, other, self.local)
+        message = port.encode(".:t", "connect", address)
+        with self.assertRaises(BlockingIOError):
+            port.send(".:t", message)
+        self.net.rmnode(other)
+        await self.until(self.gone(self.t))
+        self.assertEqual([f"ksocket {self.t!r} ({address}) failed: ECONNREFUSED"], self.reports)
 
     async def test_too_early(self):
         """Data before any connect is ENOTCONN; while connecting it waits, the end with it."""

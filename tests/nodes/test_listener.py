@@ -79,6 +79,7 @@ class MessageTests(ListenerCase):
         self.run_lines("mkpeer listener other other")
         self.assertEqual(e.ENOTCONN, self.errno("msg .:other start 5"))
         self.run_lines("mkpeer .:other ksocket socket inet/dgram/udp")
+        self.run_lines('msg .:other setscript { lines=[ "mkpeer echo e e" ] }')
         self.assertEqual(e.EOPNOTSUPP, self.errno("msg .:other start 5"))
         self.assertTrue(self.node(".:other").status().startswith("stopped; "))
 
@@ -239,7 +240,8 @@ class ConnectionTests(ListenerCase):
         self.assertEqual(b"x", await self.read(peer, 1))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-        self.assertEqual(b"", await self.read(peer, 1))
+        with self.assertRaises(ConnectionResetError):  # no end of file: the stream was cut
+            await self.read(peer, 1)
         await self.clear()
 
     async def test_listener_gone(self):
@@ -251,12 +253,17 @@ class ConnectionTests(ListenerCase):
         await self.echoed(client)
 
     async def test_no_script(self):
-        """Without a script a connection is accepted, and its data waits."""
-        self.begin("")
+        """Without a script there is nothing to start."""
+        self.run_lines("mkpeer listener bare bare")
+        self.run_lines("mkpeer .:bare ksocket socket inet/stream/tcp")
+        self.assertEqual(e.EINVAL, self.errno("msg .:bare start 5"))
+
+    async def test_loose_end(self):
+        """A connection to which the script links nothing is closed, and has failed."""
+        self.begin('"msg . setopt { tcp_nodelay=1 }"')
         client = self.client(self.name)
-        client.send(b"x")
-        await self.until(lambda: self.stats() == (1, 1, 0, 0))
-        self.run_lines("msg door: stop")
+        self.assertEqual(b"", await self.read(client, 1))
+        await self.until(lambda: self.stats() == (1, 0, 1, 0))
 
 
 class RehearsalTests(GraphTestCase):

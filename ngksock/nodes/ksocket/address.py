@@ -26,6 +26,7 @@ from ngksock.netgraph.layout import (
     UInt8,
     quote,
 )
+from ngksock.netgraph.lexer import excerpt
 from ngksock.nodes.ksocket.family import INET, INET6, LOCAL, family_name, family_number
 
 __all__ = ["GENERIC_ADDRESS", "SOCKADDR", "GenericAddress", "SockAddr", "host_text"]
@@ -211,11 +212,13 @@ class SockAddrType(ParseType[SockAddr]):
                 EINVAL, f'"{host}" is not a numeric IPv4 address; names are not resolved', at
             )
         for index, number in enumerate(numbers.groups(), 1):
-            if int(number[:9]) > 255:
+            if len(number.lstrip("0")) > 3 or int(number[-3:]) > 255:
                 raise ParseError(
-                    EINVAL, f"{number} in an IPv4 address is above 255", at + numbers.start(index)
+                    EINVAL,
+                    f"{excerpt(number)} in an IPv4 address is above 255",
+                    at + numbers.start(index),
                 )
-        packed = bytes(int(number) for number in numbers.groups())
+        packed = bytes(int(number[-3:]) for number in numbers.groups())
         return SockAddr(INET, _port(colon, port, at + len(host) + 1) + packed + bytes(8))
 
     def _inet6(self, text: Lexer) -> SockAddr:
@@ -262,9 +265,9 @@ def _port(colon: str, port: str, at: int) -> bytes:
         return bytes(2)
     if not (port.isascii() and port.isdecimal()):
         raise ParseError(EINVAL, f'"{port}" is not a port number', at)
-    if len(port) > 9 or int(port) > 65535:
-        raise ParseError(EINVAL, f"port {port} is above 65535", at)
-    return int(port).to_bytes(2)
+    if len(port.lstrip("0")) > 5 or int(port[-5:]) > 65535:
+        raise ParseError(EINVAL, f"port {excerpt(port)} is above 65535", at)
+    return int(port[-5:]).to_bytes(2)
 
 
 SOCKADDR: Final = SockAddrType()

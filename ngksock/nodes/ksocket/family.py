@@ -54,8 +54,10 @@ def _number(word: str, table: dict[str, int], what: str) -> int:
         return table[word]
     if not word:
         return 0
-    if word.isascii() and word.isdecimal() and int(word[:12]) < 1 << 31:
-        return int(word[:12])
+    if word.isascii() and word.isdecimal():
+        digits = word.lstrip("0") or "0"
+        if len(digits) <= 10 and int(digits) < 1 << 31:
+            return int(digits)
     known = ", ".join(table) or "numbers only"
     raise OSError(EINVAL, f'"{word}" is no {what}; there are {known}')
 

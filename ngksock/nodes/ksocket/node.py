@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from errno import (
     EALREADY,
     ECONNABORTED,
@@ -14,7 +13,6 @@ from errno import (
     EOPNOTSUPP,
     errorcode,
 )
-from functools import lru_cache
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, Final
 
@@ -27,6 +25,7 @@ from ngksock.kpi.constants import (
 )
 from ngksock.kpi.sockopt import host_option
 from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag, command, command_later
+from ngksock.netgraph.hook import one_by_one
 from ngksock.netgraph.layout import INT32
 from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
 from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
@@ -39,14 +38,16 @@ from ngksock.nodes.ksocket.option import (
     OptionName,
     Sockopt,
 )
+from ngksock.nodes.ksocket.tags import COOKIE, AddressTags, destination
 from ngksock.plugin import NodeType
 
 __all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
 
-COOKIE: Final = 942710669
 OWN_COOKIE: Final = 1750000200
 """Of the messages FreeBSD's ksocket does not have."""
-ADDRESS_TAG: Final = 1
+RESET_TAG: Final = 1
+"""Under our own cookie, on an end-of-file mark: the stream was cut off, not ended."""
+CUT: Final = Packet(b"", (Tag(OWN_COOKIE, RESET_TAG, b""),), True)
 
 ROUND: Final = 64
 """Packets taken from the socket at a time."""
@@ -63,12 +64,6 @@ def kpi_of(graph: Any) -> SocketKPI:
         directory = graph.shared.get("directory")  # set by who knows a better one than the current
         kpi = graph.shared["kpi"] = SocketKPI(graph.reactor, directory=directory)
     return kpi
-
-
-@lru_cache(4096)
-def _destination(data: bytes, family: int) -> tuple[int, Any]:
-    """Return an address tag's node id, and its address for a socket of *family*."""
-    return int.from_bytes(data[:4], sys.byteorder), SockAddr.unpack(data[4:]).host(family)
 
 
 class KSocket(Node):
@@ -92,18 +87,21 @@ class KSocket(Node):
         self.lasterror = 0
         self._target = ""
         self._high = False
-        self._eof_seen = False
+        self._eof_seen = False  # the mark went out of the hook
+        self._eof_received = False  # the mark came in
+        self._cut = False
+        self._abandoned = False  # by its neighbour, while it was connecting
         self._listening = False
         self._connecting: Reply[int] | None = None
         self._accepting: Reply[Accepted] | None = None
-        self._tags: dict[Any, tuple[Tag, ...]] = {}
+        self._tags = AddressTags()
         self._reading = False
 
     # -- life
 
     def newhook(self, hook: Hook, name: str) -> None:
         """Open the socket the name asks for; a second hook is EISCONN."""
-        if self.hooks:
+        if self.hooks or self.hook is not None or self._eof_received:
             raise OSError(EISCONN, f'ksocket {self!r} has its hook already; "{name}" is one more')
         if self.cloned:
             if self.parent is not None:
@@ -129,15 +127,21 @@ class KSocket(Node):
         self.so.setupcalls(self._readable, None, self._writable, None)
 
     def disconnect(self, hook: Hook) -> None:
-        """End with the hook."""
+        """End with the hook, once a stream that has ended both ways is sent."""
         self.hook = None
-        if self.valid:
+        self._abandoned = self.valid and self._connecting is not None
+        sending = self.so is not None and self.so.sndcount
+        if self.valid and not (self._eof_seen and self._eof_received and sending):
             self.graph.rmnode_self(self)
 
     def shutdown(self) -> None:
         """Close the socket; what is queued is still sent.  Embryos end too."""
         so, self.so = self.so, None
-        if so is not None:
+        if so is not None and self._abandoned:
+            so.abort()  # else what waits for the connection might still make it, unseen
+        elif so is not None and self._cut:
+            so.reset()
+        elif so is not None:
             so.close()
         if self.parent is not None:
             self.parent.embryos.remove(self)
@@ -149,29 +153,25 @@ class KSocket(Node):
 
     def _stream_data(self, hook: Hook, packet: Packet) -> None:
         if packet.eof:
-            self._shut()
+            self._shut(packet)
         elif packet.len:
             self._send_stream(Batch((packet,), packet.len))
 
     def _stream_batch(self, hook: Hook, batch: Batch) -> None:
-        eof = bool(batch) and batch[-1].eof
-        if any(packet.eof for packet in batch[:-1]):
-            Node.rcvbatch(self, hook, batch)  # a mark amid data: one by one
-            return
-        try:
-            if batch.nbytes:
+        if any(packet.eof for packet in batch):
+            one_by_one(self._stream_data, hook, batch)
+        elif batch.nbytes:
+            try:
                 self._send_stream(batch)
-            if eof:
-                self._shut()
-        except OSError as error:
-            hook.peer.drop(error.errno or EINVAL, len(batch))
+            except OSError as error:
+                hook.peer.drop(error.errno or EINVAL, len(batch))
 
     def _send_stream(self, batch: Batch) -> None:
         so = self._socket()
         try:
             so.sendbatch(batch)
         except OSError as error:
-            if error.errno == ENOBUFS:
+            if error.errno == ENOBUFS and not all(packet.record for packet in batch):
                 # Whoever feeds it does not heed rcvflow; a stream with a hole
                 # in it would be worse than none (house.md "Back-pressure").
                 self._fail(ENOBUFS, abort=True)
@@ -181,9 +181,14 @@ class KSocket(Node):
             if self.hook is not None:
                 self.hook.send_flow(True)
 
-    def _shut(self) -> None:
-        """Tell the peer that no more comes, once the queue is empty."""
+    def _shut(self, mark: Packet = EOF) -> None:
+        """Tell the peer that no more comes, once the queue is empty; of a cut, end."""
+        if mark.find_tag(OWN_COOKIE, RESET_TAG) is not None:
+            self._cut = True
+            self.graph.rmnode_self(self)
+            return
         self._socket().shutdown(SHUT_WR)
+        self._eof_received = True
         self._finish()
 
     def _dgram_data(self, hook: Hook, packet: Packet) -> None:
@@ -192,7 +197,7 @@ class KSocket(Node):
         so = self._socket()
         batch = Batch((packet,), packet.len)
         if packet.tags:
-            batch.names = [self._name(packet)]
+            batch.names = [destination(packet, self.id, self._kind().family)]
         if not so.sendbatch(batch):
             raise OSError(so.lasterror, f"ksocket {self!r} could not send a datagram")
 
@@ -203,27 +208,20 @@ class KSocket(Node):
             return
         if any(packet.eof or packet.tags for packet in batch):
             batch = Batch(packet for packet in batch if not packet.eof)
-            batch.names = [self._name(packet) for packet in batch]
-        lost = len(batch) - so.sendbatch(batch)
+            family = self._kind().family
+            batch.names = [destination(packet, self.id, family) for packet in batch]
+        try:
+            lost = len(batch) - so.sendbatch(batch)
+        except OSError as error:  # its own side was shut
+            hook.peer.drop(error.errno or EINVAL, len(batch))
+            return
         if lost:
             hook.peer.drop(so.lasterror, lost)
-
-    def _name(self, packet: Packet) -> Any:
-        """Return where the packet's tag sends it, or None (§7.12)."""
-        for tag in packet.tags:
-            if tag.cookie == COOKIE and tag.type == ADDRESS_TAG and self.kind is not None:
-                try:
-                    node, name = _destination(tag.data, self.kind.family)
-                except OSError:
-                    continue  # of another family, so for another socket
-                if node in (0, self.id):
-                    return name
-        return None
 
     # -- from the socket to the hook (§7.11)
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
-        """Hold while a sink asks for it; go on when none does."""
+        """Hold a stream while a sink asks for it; go on when none does."""
         if not hook.high:
             self.graph.work.call(self._read)
 
@@ -260,7 +258,9 @@ class KSocket(Node):
         assert self.kind is not None
         self._reading = True
         try:
-            while so.readable and not hook.high and not self._eof_seen and hook.valid:
+            while so.readable and hook.valid and not self._eof_seen:
+                if hook.high and self.kind.connected:
+                    break  # datagrams are never held: where there is no room they are lost
                 batch = so.receivebatch(ROUND)
                 if self.kind.connected:
                     if not batch:
@@ -268,7 +268,7 @@ class KSocket(Node):
                         hook.send_batch(Batch((EOF,), 0))
                         break
                 else:
-                    self._tag(batch)
+                    self._tags.mark(batch, self.id)
                 hook.send_batch(batch)
         except BlockingIOError:
             return  # an upcall follows when there is more
@@ -285,21 +285,6 @@ class KSocket(Node):
         else:
             self.lasterror = errno  # a datagram of ours was refused (§7.11)
 
-    def _tag(self, batch: Batch) -> None:
-        """Mark each datagram of an unconnected socket with where it came from."""
-        names, batch.names = batch.names, None
-        if names is None:
-            return
-        known = self._tags
-        for packet, name in zip(batch, names, strict=True):
-            tags = known.get(name)
-            if tags is None and name:  # a local sender may have no name to answer to
-                if len(known) >= 4096:
-                    known.clear()
-                data = self.id.to_bytes(4, sys.byteorder) + SockAddr.of_host(name).pack()
-                tags = known[name] = (Tag(COOKIE, ADDRESS_TAG, data),)
-            packet.tags = tags or ()
-
     def _finish(self) -> None:
         """End once both directions of the connection have."""
         so = self.so
@@ -309,12 +294,17 @@ class KSocket(Node):
     def _fail(self, errno: int, abort: bool = False) -> None:
         """The socket is of no use any more: tell who waits, and end."""
         self.lasterror = errno
-        if not self.cloned:  # what clients do to their own connections is no news
+        reply = self._connecting
+        told = reply is not None and reply.source in self.graph.nodes
+        if not self.cloned and not told:  # what clients do to their connections is no news
             where, name = self._target or addresses(self.so), errorcode.get(errno, str(errno))
             self.graph.report(f"ksocket {self!r} ({where}) failed: {name}", None)
-        if self._connecting is not None:
-            reply, self._connecting = self._connecting, None
+        if reply is not None:
+            self._connecting = None
             reply(errno)
+        if self.hook is not None and not self._eof_seen:
+            self._eof_seen = True
+            self.hook.send_batch(Batch((CUT,), 0))
         if abort and self.so is not None:
             so, self.so = self.so, None
             so.abort()
@@ -360,6 +350,8 @@ class KSocket(Node):
         if self.graph.checking:
             return
         self._socket()
+        if self._accepting is not None and self._accepting.source not in self.graph.nodes:
+            self._accepting = None  # whoever asked is gone
         if not self._listening:
             raise OSError(EINVAL, f"ksocket {self!r} does not listen")
         if self._accepting is not None:
@@ -419,6 +411,8 @@ class KSocket(Node):
     @command(1, cookie=OWN_COOKIE)
     def eof(self) -> None:
         """Send what is queued and then end of file; what arrives is still received."""
+        if not self._kind().connected:
+            raise OSError(EOPNOTSUPP, f"a socket of kind {self._kind().words()} has no end of file")
         if not self.graph.checking:
             self._shut()
 
