@@ -97,6 +97,10 @@ class GraphPort:
     def types(self) -> Iterable[str]:
         return self.graph.available()
 
+    def hooks(self, path: str) -> Iterable[str]:
+        node, _ = self.graph.find(path, self.here)
+        return list(node.hooks)
+
     def messages(self, path: str) -> Iterable[str]:
         node, _ = self.graph.find(path, self.here)
         return message_names(node.type)

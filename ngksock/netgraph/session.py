@@ -75,6 +75,9 @@ class Port(Protocol):
     def types(self) -> Iterable[str]:
         """Return the names of the types there are."""
 
+    def hooks(self, path: str) -> Iterable[str]:
+        """Return the names of the hooks of the node at *path*."""
+
     def messages(self, path: str) -> Iterable[str]:
         """Return the ASCII names that the node at *path* knows."""
 
@@ -182,12 +185,21 @@ class Session:
                 remedy = near(wanted, self.port.types())
             elif "no hook" in text and wanted in names:
                 remedy = f'did you mean the node "{wanted}:"?'
+            elif "no hook" in text and blamed:
+                remedy = near(wanted, self._hooks_before(blamed[0], wanted))
             elif "no node" in text:
                 remedy = near(wanted, names, "{}:")
         elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
             at = args[1].start
             remedy = near(args[1], self.port.messages(args[0].unquoted()))
         return LineError(error.errno or EINVAL, text, at, command.name, remedy)
+
+    def _hooks_before(self, path: str, hook: str) -> Iterable[str]:
+        """Return the hooks of the node that *path* reaches before *hook*; none if unknown."""
+        try:
+            return self.port.hooks(path[: path.find(hook)].rstrip("."))
+        except OSError:
+            return ()
 
     # -- messages
 
