@@ -5,14 +5,15 @@ What a node type needs is here and in `ngksock.netgraph.layout`.
 
 from ngksock.netgraph.command import Reply, Row, Rows, command, command_later, rows_of
 from ngksock.netgraph.graph import Graph
-from ngksock.netgraph.hook import Hook
+from ngksock.netgraph.hook import Hook, send_all
 from ngksock.netgraph.lexer import ParseError
-from ngksock.netgraph.message import Item, Message
+from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
 from ngksock.packet import EOF, Batch, Packet, Tag
 
 __all__ = [
     "EOF",
+    "FLOW_COOKIE",
     "Batch",
     "Graph",
     "Hook",
@@ -28,4 +29,5 @@ __all__ = [
     "command",
     "command_later",
     "rows_of",
+    "send_all",
 ]

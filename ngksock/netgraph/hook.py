@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import EINVAL, EIO, ENETDOWN, errorcode
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ngksock.packet import Batch, Packet
 if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
 
-__all__ = ["Hook", "one_by_one"]
+__all__ = ["Hook", "one_by_one", "send_all"]
 
 RcvData = Callable[["Hook", Packet], None]
 RcvBatch = Callable[["Hook", Batch], None]
@@ -275,3 +275,30 @@ def one_by_one(rcvdata: RcvData, hook: Hook, batch: Batch) -> None:
             sender.lost(error, ends=True)
         except Exception as error:
             sender.bug(error, 1, hook)
+
+
+def send_all(hooks: Iterable[Hook], packet: Packet, but: Hook | None = None) -> None:
+    """
+    Send *packet* out of several hooks; one that fails does not stop the others.
+
+    Args:
+        hooks: Must not change meanwhile: a delivery may remove hooks.
+        packet: What all of them get.
+        but: Left out, the hook it came in by.
+
+    Raises:
+        OSError: The last of their errors, when all have been served.
+    """
+    failed: OSError | None = None
+    for hook in hooks:
+        if hook is not but:
+            try:
+                hook.send_data(packet)
+            except OSError as error:
+                # A hook that an earlier delivery removed is no destination any more.
+                failed = error if hook.valid else failed
+    if failed is not None:
+        try:
+            raise failed
+        finally:
+            failed = None  # its traceback holds this frame: no cycle for each loss

@@ -14,7 +14,7 @@ It ends by ``shutdown``, or with its last hook unless it is persistent.
 
 from __future__ import annotations
 
-from ngksock.netgraph import Batch, Hook, Node, Packet, command
+from ngksock.netgraph import Batch, Hook, Node, Packet, command, send_all
 from ngksock.plugin import NodeType
 
 
@@ -30,19 +30,7 @@ class Hub(Node):
         self._sort()
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:
-        failed: OSError | None = None
-        for other in self.newest_first:
-            if other is not hook:
-                try:
-                    other.send_data(packet)
-                except OSError as error:
-                    # A hook that an earlier delivery removed is no destination any more.
-                    failed = error if other.valid else failed
-        if failed is not None:
-            try:
-                raise failed
-            finally:
-                failed = None  # its traceback holds this frame: no cycle for each loss
+        send_all(self.newest_first, packet, hook)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         for other in self.newest_first:

@@ -44,9 +44,18 @@ from dataclasses import dataclass, field
 from errno import EINVAL, ENETDOWN, ENOTCONN
 from typing import Annotated, Final
 
-from ngksock.netgraph import Batch, Hook, Item, Message, Node, Packet, command
+from ngksock.netgraph import (
+    FLOW_COOKIE,
+    Batch,
+    Hook,
+    Item,
+    Message,
+    Node,
+    Packet,
+    command,
+    send_all,
+)
 from ngksock.netgraph.layout import INT32, UINT8, FixedArray, Struct, UInt32, UInt64
-from ngksock.netgraph.message import FLOW_COOKIE
 from ngksock.plugin import NodeType
 
 LINKS: Final = 64
@@ -142,18 +151,9 @@ class One2Many(Node):
         if len(outputs) > 1 and self.settings.xmit_alg == ROUND_ROBIN and not packet.eof:
             outputs = (outputs[self.turn],)
             self.turn = (self.turn + 1) % len(self.outputs)
-        failed: OSError | None = None
         for link in outputs:
             link.private.sent(1, packet.len)
-            try:
-                link.send_data(packet)
-            except OSError as error:
-                failed = error if link.valid else failed
-        if failed is not None:
-            try:
-                raise failed
-            finally:
-                failed = None  # its traceback holds this frame: no cycle for each loss
+        send_all(outputs, packet)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         if not batch:

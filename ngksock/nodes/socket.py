@@ -20,8 +20,7 @@ from contextlib import suppress
 from errno import EINVAL
 from typing import Final, NoReturn
 
-from ngksock.netgraph import Batch, Hook, Item, Message, Node, Packet
-from ngksock.netgraph.message import FLOW_COOKIE
+from ngksock.netgraph import FLOW_COOKIE, Batch, Hook, Item, Message, Node, Packet
 from ngksock.plugin import NodeType
 
 COOKIE: Final = 851601233

@@ -38,9 +38,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from ngksock.netgraph import Batch, Hook, Item, Node, Packet, command
+from ngksock.netgraph import FLOW_COOKIE, Batch, Hook, Item, Node, Packet, command
 from ngksock.netgraph.layout import Struct, UInt64
-from ngksock.netgraph.message import FLOW_COOKIE
 from ngksock.plugin import NodeType
 
 
