@@ -82,6 +82,8 @@ class Connection:
         carried: The packets it had carried then.
         waiting: Tokens of its connects under way, with their script lines.
         made: The nodes its script made; they end with it.
+        alive: The ids of its sockets that have not ended: the accepted one,
+            and those among *made*, which may have something left to send.
     """
 
     node: Node
@@ -89,6 +91,7 @@ class Connection:
     carried: int = 0
     waiting: dict[int, str] = field(default_factory=dict)
     made: list[Node] = field(default_factory=list)
+    alive: set[int] = field(default_factory=set)
 
 
 class NoFiles:
@@ -132,6 +135,7 @@ class Listener(Node):
         self.stats = Stats()
         self.backlog: int | None = None  # while started
         self.connections: dict[int, Connection] = {}  # by the id of the accepted node
+        self._made: dict[int, Connection] = {}  # by the id of a ksocket its script made
         self._connecting: dict[int, Connection] = {}  # by the token of the connect
         self._asking = False
         self._token = 0
@@ -274,7 +278,7 @@ class Listener(Node):
 
     def _serve(self, node: Node) -> None:
         """Run the script for the connection that *node* is."""
-        connection = Connection(node, self.graph.clock())
+        connection = Connection(node, self.graph.clock(), alive={node.id})
         self.connections[node.id] = connection
         node.watch(self._ended)
         port = ScriptPort(self.graph, self, node)
@@ -294,6 +298,11 @@ class Listener(Node):
         if not node.hooks:
             self._fail(connection, port.line, ENOTCONN, "the script links nothing to it")
             return
+        for made in connection.made:
+            if made.type.name == "ksocket" and made.valid:
+                connection.alive.add(made.id)
+                self._made[made.id] = connection
+                made.watch(self._ended)
         connection.waiting = port.waiting
         for token in port.waiting:
             self._connecting[token] = connection
@@ -318,16 +327,22 @@ class Listener(Node):
         self.graph.rmnode(connection.node)
 
     def _ended(self, node: Node) -> None:
-        """An accepted ksocket has ended, and its connection with it."""
-        connection = self.connections.pop(node.id, None)
-        if connection is not None:
+        """A ksocket has ended; its connection ends with the last."""
+        connection = self._made.pop(node.id, None) or self.connections.get(node.id)
+        if connection is None:
+            return
+        connection.alive.discard(node.id)
+        if node is connection.node:
             for token in connection.waiting:
                 self._connecting.pop(token, None)
+            connection.waiting.clear()
+            connection.since = self.graph.clock()
             # First what is in the middle: the sockets end with their hooks then,
             # when they have sent what they hold.
             for made in sorted(connection.made, key=lambda made: made.type.name == "ksocket"):
                 if made.hooks or made.type.name != "ksocket":
                     self.graph.rmnode(made)
+        if not connection.alive and self.connections.pop(connection.node.id, None) is not None:
             self._go_on()
 
     def _warn(self, text: str) -> None:
@@ -371,6 +386,9 @@ class Listener(Node):
             name = errorcode[ETIMEDOUT]
             self._warn(f'connection {connection.node!r}: "{line}": {name} (no answer in time)')
         self.graph.rmnode(connection.node)
+        for number in list(connection.alive):
+            if number in self.graph.nodes:
+                self.graph.rmnode(self.graph.nodes[number])
 
     # -- the dry run
 

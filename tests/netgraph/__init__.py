@@ -1,0 +1,1 @@
+"""Tests of the graph core and of the ASCII form."""
