@@ -37,7 +37,7 @@ def scope_id(scope: str) -> int:
         OSError: ENXIO, there is no such interface.
     """
     if scope.isascii() and scope.isdecimal():
-        if len(scope) > 10 or int(scope) > 0xFFFFFFFF:
+        if len(scope) > 10 or int(scope) > 0x7FFFFFFF:
             raise oserror(errno.ENXIO, f"no interface has the number {scope[:20]}")
         return int(scope)
     try:

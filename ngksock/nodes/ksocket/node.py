@@ -129,7 +129,8 @@ class KSocket(Node):
     def disconnect(self, hook: Hook) -> None:
         """End with the hook, once a stream that has ended both ways is sent."""
         self.hook = None
-        self._abandoned = self.valid and self._connecting is not None
+        if self.valid:
+            self._abandoned = self._connecting is not None
         sending = self.so is not None and self.so.sndcount
         if self.valid and not (self._eof_seen and self._eof_received and sending):
             self.graph.rmnode_self(self)
@@ -185,6 +186,7 @@ class KSocket(Node):
         """Tell the peer that no more comes, once the queue is empty; of a cut, end."""
         if mark.find_tag(OWN_COOKIE, RESET_TAG) is not None:
             self._cut = True
+            self._abandoned = self._connecting is not None
             self.graph.rmnode_self(self)
             return
         self._socket().shutdown(SHUT_WR)
