@@ -71,7 +71,8 @@ class Form(NamedTuple):
 
 
 def _bad(text: str, wanted: str) -> OSError:
-    return oserror(errno.EINVAL, f"{text!r} is not {wanted}")
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    return oserror(errno.EINVAL, f"{shown!r} is not {wanted}")
 
 
 def _need(value: bytes, size: int) -> bytes:

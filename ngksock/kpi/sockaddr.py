@@ -43,7 +43,7 @@ def scope_id(scope: str) -> int:
     try:
         return _interfaces().get(scope) or socket.if_nametoindex(scope)
     except (OSError, ValueError):
-        raise oserror(errno.ENXIO, f"no interface is called {scope!r}") from None
+        raise oserror(errno.ENXIO, f"no interface is called {scope[:40]!r}") from None
 
 
 def _interfaces() -> dict[str, int]:

@@ -340,8 +340,10 @@ class Listener(Node):
             # First what is in the middle: the sockets end with their hooks then,
             # when they have sent what they hold.
             for made in sorted(connection.made, key=lambda made: made.type.name == "ksocket"):
-                if made.hooks or made.type.name != "ksocket":
+                if made.type.name != "ksocket":
                     self.graph.rmnode(made)
+                for hook in list(made.hooks.values()):
+                    self.graph.rmhook(hook)
         if not connection.alive and self.connections.pop(connection.node.id, None) is not None:
             self._go_on()
 
@@ -373,12 +375,19 @@ class Listener(Node):
                 if limits.connect and now - connection.since >= limits.connect:
                     self._time_out(connection, next(iter(connection.waiting.values())))
                 continue
-            carried = sum(h.packets + h.peer.packets for h in connection.node.hooks.values())
+            carried = self._carried(connection)
             if carried != connection.carried:
                 connection.carried, connection.since = carried, now
             elif limits.idle and now - connection.since >= limits.idle:
                 self._time_out(connection, "")
         self._start_tick()
+
+    def _carried(self, connection: Connection) -> int:
+        """Return a number that grows while the sockets of *connection* carry anything."""
+        found = map(self.graph.nodes.get, connection.alive)
+        nodes = [node for node in found if node is not None]
+        packets = sum(h.packets + h.peer.packets for node in nodes for h in node.hooks.values())
+        return packets + sum(getattr(node, "left", 0) for node in nodes)
 
     def _time_out(self, connection: Connection, line: str) -> None:
         self.stats.timedout += 1

@@ -195,7 +195,7 @@ class TimeTests(LimitCase):
         self.run_lines("msg door: settimeouts { connect=0 idle=1 }")
         began = reactor.seconds()
         await self.ended(client)
-        self.assertLess(reactor.seconds() - began, 1.9)
+        self.assertLess(reactor.seconds() - began, 3)
         self.assertEqual((1, 0, 0, 1), self.stats())
 
     async def test_longer_idle(self):

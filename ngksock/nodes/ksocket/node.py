@@ -447,6 +447,11 @@ class KSocket(Node):
 
     # -- what it tells of itself
 
+    @property
+    def left(self) -> int:
+        """The bytes that have left the node for the system."""
+        return 0 if self.so is None else self.so.sndbytes - self.so.sndcount
+
     def config(self) -> list[str]:
         """Return the options, then the addresses, as messages."""
         order = ["setopt", "bind", "listen", "connect"]
@@ -467,7 +472,8 @@ class KSocket(Node):
             return "listening"
         if self._connecting is not None:
             return "connecting"
-        held = " held" if self.hook is not None and self.hook.high else ""
+        holds = self.hook is not None and self.hook.high and self._kind().connected
+        held = " held" if holds else ""
         return ("connected" if so.isconnected() else "unconnected") + held
 
 
