@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ngksock.kpi.socket import Socket
 
 __all__ = ["DgramDriver"]
+
+OLD_ERRORS: Final = 16
+"""So many refusals of older datagrams, come one after the other, do not lose a new one."""
 
 
 class DgramDriver(Driver):
@@ -75,17 +78,19 @@ class DgramDriver(Driver):
         return sent
 
     def _again(self, packet: Packet, error: OSError) -> int:
-        """Count *error*; send *packet* if that was the error of an older one."""
-        if error.errno != errno.ECONNREFUSED or self.sock.family == socket.AF_UNIX:
-            self.so.sosenderror(error.errno, packet.len)
-            return 0
-        self.so.sosenderror(error.errno)
-        try:
-            self.sock.send(packet.data, MSG_NOSIGNAL)
-        except OSError as second:
-            self.so.sosenderror(second.errno, packet.len)
-            return 0
-        return 1
+        """Count *error*; send *packet* if that was the error of an older one, or of several."""
+        for _ in range(OLD_ERRORS):
+            if error.errno != errno.ECONNREFUSED or self.sock.family == socket.AF_UNIX:
+                break
+            self.so.sosenderror(error.errno)
+            try:
+                self.sock.send(packet.data, MSG_NOSIGNAL)
+            except OSError as another:
+                error = another
+            else:
+                return 1
+        self.so.sosenderror(error.errno, packet.len)
+        return 0
 
     def _send_named(self, batch: Batch, names: list[SockAddr | None]) -> int:
         so = self.so
@@ -96,8 +101,9 @@ class DgramDriver(Driver):
                 if to is None:
                     if not self.connected:
                         raise oserror(errno.EDESTADDRREQ)
-                    self.sock.send(packet.data, MSG_NOSIGNAL)
-                elif self.connected:
+                    sent += self._send_connected(Batch((packet,), packet.len))
+                    continue
+                if self.connected:
                     raise oserror(errno.EISCONN)  # Linux would send it elsewhere
                 else:
                     to = sockaddr.check(family, to)

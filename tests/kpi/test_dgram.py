@@ -117,6 +117,16 @@ class DgramTests(KPITestCase):
         self.assertEqual([b"back"], client.received)
         self.assertIsNone(client.error)
 
+    def test_refused_nameless(self) -> None:
+        """A batch with names steps over refusals as well where a packet has none."""
+        gone = self.bound()
+        name = gone.so.getsockname()
+        gone.so.close()
+        client = self.socket(INET, DGRAM)
+        client.connect(name)
+        sent = [client.sendbatch(to(None, b"x", b"y")) for _ in range(3)]
+        self.assertEqual([2, 2, 2], sent)
+
     async def test_refused_while_idle(self) -> None:
         """A refusal that comes while nothing is sent does not end the socket."""
         gone = self.bound()

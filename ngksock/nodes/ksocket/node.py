@@ -198,8 +198,9 @@ class KSocket(Node):
             return
         so = self._socket()
         batch = Batch((packet,), packet.len)
-        if packet.tags:
-            batch.names = [destination(packet, self.id, self._kind().family)]
+        name = destination(packet, self.id, self._kind().family)
+        if name is not None:
+            batch.names = [name]
         if not so.sendbatch(batch):
             raise OSError(so.lasterror, f"ksocket {self!r} could not send a datagram")
 
@@ -211,7 +212,9 @@ class KSocket(Node):
         if any(packet.eof or packet.tags for packet in batch):
             batch = Batch(packet for packet in batch if not packet.eof)
             family = self._kind().family
-            batch.names = [destination(packet, self.id, family) for packet in batch]
+            names = [destination(packet, self.id, family) for packet in batch]
+            # Tags of other nodes are none for this one: then the batch goes the short way.
+            batch.names = names if any(name is not None for name in names) else None
         try:
             lost = len(batch) - so.sendbatch(batch)
         except OSError as error:  # its own side was shut
