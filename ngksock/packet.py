@@ -68,10 +68,6 @@ class Packet:
         """Return a packet of other bytes that keeps this one's tags and mark."""
         return type(self)(data, self.tags, self.eof)
 
-    def tagged(self, *tags: Tag) -> Packet:
-        """Return a packet of the same bytes that carries *tags* as well."""
-        return type(self)(self.data, self.tags + tags, self.eof)
-
     def find_tag(self, cookie: int, type: int) -> Tag | None:
         """Return the first tag of that *cookie* and *type*, or None."""
         for tag in self.tags:

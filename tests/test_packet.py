@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ngksock.packet import EOF, Batch, Packet, Tag
+from ngksock.packet import EOF, Batch, Packet, Record, Tag
 
 
 class PacketTests(SynchronousTestCase):
@@ -30,13 +30,10 @@ class PacketTests(SynchronousTestCase):
                          (other.data, other.len, other.tags, other.eof))  # fmt: skip
         self.assertEqual((b"abc", 3), (first.data, first.len))
 
-    def test_tagged(self) -> None:
-        """Tags are added to a copy of the tuple; the first packet has none of them."""
-        one, two = Tag(1, 1, b""), Tag(1, 2, b"")
-        first = Packet(b"a", (one,))
-        self.assertEqual((one, two), first.tagged(two).tags)
-        self.assertEqual((one,), first.tags)
-        self.assertTrue(EOF.tagged(one).eof)
+    def test_record(self) -> None:
+        """A copy of a datagram is a datagram; other packets are none."""
+        self.assertTrue(Record(b"a").replace(b"b").record)
+        self.assertFalse(Packet(b"a").replace(b"b").record)
 
     def test_find_tag(self) -> None:
         """The first tag of that cookie and type, or None."""

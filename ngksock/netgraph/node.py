@@ -52,11 +52,6 @@ class Node:
         """Have *ended* called with this node when it is gone."""
         self.watchers.append(ended)
 
-    def unwatch(self, ended: Callable[[Node], None]) -> None:
-        """Take back a `watch`; one that is not there is no error."""
-        if ended in self.watchers:
-            self.watchers.remove(ended)
-
     def newhook(self, hook: Hook, name: str) -> None:
         """Refuse a hook whose name this type does not have (EINVAL)."""
         names = self.hook_names

@@ -446,6 +446,6 @@ class BareTests(GraphTests):
 
 class NodeBaseTests(SynchronousTestCase):
     def test_public_names(self) -> None:
-        """Node offers the methods of INode and three names more."""
+        """Node offers the methods of INode and two names more."""
         names = {name for name in dir(Node) if not name.startswith("_")}
-        self.assertEqual({"hook_names", "watch", "unwatch"}, names - set(INode.names(all=True)))
+        self.assertEqual({"hook_names", "watch"}, names - set(INode.names(all=True)))
