@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ngksock.netgraph.hook import Hook
     from ngksock.netgraph.node import Node
 
-__all__ = ["COMMON_ROWS", "PASSED", "ascii2binary", "binary2ascii", "message_names"]
+__all__ = ["PASSED", "SHARED_ROWS", "ascii2binary", "binary2ascii", "message_names"]
 
 Name = Annotated[str, FixedString(32)]
 PathText = Annotated[str, FixedString(512)]
@@ -380,7 +380,7 @@ GENERIC.rows = rows_of(Generic, GENERIC_COOKIE)
 CONTROL: Final = Control()
 CONTROL.rows = rows_of(Control, CONTROL_COOKIE)
 
-COMMON_ROWS: Final[dict[int, Generic | Control]] = {
+SHARED_ROWS: Final[dict[int, Generic | Control]] = {
     GENERIC_COOKIE: GENERIC,
     CONTROL_COOKIE: CONTROL,
 }
@@ -404,8 +404,8 @@ def binary2ascii(kind: INodeType, message: Message) -> Message:
             do not have its layout.
     """
     row = kind.commands.find(message.cookie, message.cmd)
-    if row is None and message.cookie in COMMON_ROWS:
-        row = COMMON_ROWS[message.cookie].rows.find(message.cookie, message.cmd)
+    if row is None and message.cookie in SHARED_ROWS:
+        row = SHARED_ROWS[message.cookie].rows.find(message.cookie, message.cmd)
     if row is None:
         raise OSError(
             ENOSYS, f"a {kind.name} has no message {message.cmd} of cookie {message.cookie}"
@@ -426,8 +426,8 @@ def ascii2binary(kind: INodeType, message: Message, text: str) -> Message:
         ParseError: The text's own; it carries the offset.
     """
     row = kind.commands.named(message.cmdstr)
-    for common in COMMON_ROWS.values():
-        row = row or common.rows.named(message.cmdstr)
+    for shared in SHARED_ROWS.values():
+        row = row or shared.rows.named(message.cmdstr)
     if row is None:
         raise OSError(ENOSYS, f'a {kind.name} has no message "{message.cmdstr}"')
     layout = row.layout(message.is_response)

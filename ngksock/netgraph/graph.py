@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ngksock._inetgraph import INodeType
 from ngksock.netgraph.flow import Flow
-from ngksock.netgraph.generic import COMMON_ROWS, PASSED
+from ngksock.netgraph.generic import PASSED, SHARED_ROWS
 from ngksock.netgraph.hook import Hook
 from ngksock.netgraph.message import Item, Message
 from ngksock.netgraph.node import Node, bare_node
@@ -280,17 +280,17 @@ class Graph:
 
     def _dispatch(self, node: Node, item: Item, arrival: Hook | None) -> None:
         message = item.message
-        if message.is_response or message.cookie not in COMMON_ROWS:
+        if message.is_response or message.cookie not in SHARED_ROWS:
             node.rcvmsg(item, arrival)
             return
-        common = COMMON_ROWS[message.cookie]
-        row = common.rows.find(message.cookie, message.cmd)
+        shared = SHARED_ROWS[message.cookie]
+        row = shared.rows.find(message.cookie, message.cmd)
         if row is None:
             raise OSError(EINVAL, f"no generic message has the number {message.cmd:#x}")
         if row.name in PASSED:
             node.rcvmsg(item, arrival)
         else:
-            row.call(common, item, self.reply, node)
+            row.call(shared, item, self.reply, node)
 
     def reply(self, item: Item, data: bytes, cmdstr: str = "", source: int | None = None) -> None:
         """

@@ -7,9 +7,9 @@ from errno import EADDRINUSE, EEXIST, EINVAL, ENOENT
 
 from ngksock.netgraph import Hook, Message, Node, Packet
 from ngksock.netgraph.generic import (
-    COMMON_ROWS,
     CONTROL,
     GENERIC,
+    SHARED_ROWS,
     Description,
     HookStats,
     ascii2binary,
@@ -51,7 +51,7 @@ class RowTests(GraphTests):
         self.assertEqual(
             [(n, i | READS, 1750000001) for i, n in enumerate(
                 ("describe", "hookstats", "config", "available"), 1)], names)  # fmt: skip
-        self.assertEqual({GENERIC_COOKIE: GENERIC, CONTROL_COOKIE: CONTROL}, COMMON_ROWS)
+        self.assertEqual({GENERIC_COOKIE: GENERIC, CONTROL_COOKIE: CONTROL}, SHARED_ROWS)
 
     def test_sizes(self) -> None:
         """Arguments and replies have the sizes of §3.2."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock.netgraph import Message
-from ngksock.netgraph.generic import COMMON_ROWS, MessageType
+from ngksock.netgraph.generic import SHARED_ROWS, MessageType
 from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE
 from ngksock.testing.exchange import check_forms
 from ngksock.testing.strategies import register_values
@@ -26,7 +26,7 @@ def _messages(kind: Any, seen: Any, small: bool) -> st.SearchStrategy[Message]:
 
 class FormTests(SynchronousTestCase):
     def forms(self, cookie: int, count: int) -> None:
-        rows = COMMON_ROWS[cookie].rows
+        rows = SHARED_ROWS[cookie].rows
         self.assertEqual(count, len(rows.all))
         check_forms(cast(Any, SimpleNamespace(commands=rows)), 40)
 
