@@ -1,16 +1,11 @@
 """The interfaces of the socket KPI: above, beside and below a socket.
 
-`ISocketKPI` is XNU's kernel socket KPI, a method for each call that exists so
-far; `IBatchSocket` moves many packets at once beside it; `IUserRequests` is the
-narrow waist to a driver, in BSD's words.
+`ISocketKPI` is XNU's kernel socket KPI, a method for each call of it, by theme
+in the files beside this one; `IBatchSocket` moves many packets at once beside
+it; `IUserRequests` is the narrow waist to a driver, in BSD's words.
 
 Everything fails with ``OSError(errno, sentence)``, numbers of this host.  A
-closed socket answers every call with EBADF.  An *upcall* is
-``callback(so, cookie, waitf)``, waitf always 1: it carries no data, says look
-again, may be spurious, and must be answered with calls until EWOULDBLOCK or
-until there is reason to stop.  An *event* is ``callback(so, cookie, hints)``.
-Both run from the reactor, one at a time, never inside a call of the KPI, and
-never once ``close`` was called; an exception of theirs is logged.
+closed socket answers every call with EBADF.
 """
 
 from __future__ import annotations
@@ -19,24 +14,32 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
+from ngksock._ikpi_data import ISocketData
+from ngksock._ikpi_events import ISocketEvents, SockUpcall
+from ngksock._ikpi_life import ISocketLife
+from ngksock._ikpi_names import ISocketNames
+from ngksock._ikpi_options import ISocketOptions
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from twisted.internet.defer import Deferred
 
     from ngksock.packet import Batch
 
-__all__ = ["IBatchSocket", "ISocketKPI", "ISocketKPIProvider", "IUserRequests"]
+__all__ = ["IBatchSocket", "ISocketFilter", "ISocketKPI", "ISocketKPIProvider", "IUserRequests"]
 
 
 class ISocketKPIProvider(Interface):
     """Makes sockets: ``sock_socket``, and what all of them share."""
 
+    filters = Attribute("Where `ISocketFilter` are registered.")
+
     def socket(
         domain: int,
         type: int,
         protocol: int = 0,
-        callback: Callable[[Any, Any, int], object] | None = None,
+        callback: SockUpcall | None = None,
         cookie: Any = None,
     ) -> Any:
         """
@@ -50,13 +53,30 @@ class ISocketKPIProvider(Interface):
             cookie: Given to *callback*.
 
         Returns:
-            ISocketKPI and IBatchSocket: the socket, the caller's to close.
+            ISocketKPI and IBatchSocket: the socket, in blocking mode, the
+            caller's to close.
 
         Raises:
             OSError: EAFNOSUPPORT, unknown domain.  EPROTOTYPE, the protocol
                 is of another type.  EPROTONOSUPPORT, unknown type or
                 protocol.  EPERM, raw sockets need CAP_NET_RAW.  EMFILE,
                 ENFILE, ENOBUFS, ENOMEM.
+        """
+
+    def adopt(sock: Any) -> Any:
+        """
+        Make a socket of one the host has already.
+
+        Args:
+            sock: A `socket.socket` of a kind `socket` knows, in any state;
+                it is detached: its descriptor is ours from now on, and
+                non-blocking.  If this raises it is the caller's still.
+
+        Returns:
+            ISocketKPI and IBatchSocket, as `socket` does; not ``iskernel``.
+
+        Raises:
+            OSError: EBADF, it is closed.  Else as `socket`.
         """
 
     def absolute(path: str | bytes) -> str:
@@ -85,222 +105,58 @@ class ISocketKPIProvider(Interface):
         """
 
 
-class ISocketKPI(Interface):
+class ISocketKPI(ISocketLife, ISocketNames, ISocketOptions, ISocketData, ISocketEvents):
     """
-    A kernel socket, as XNU's socket KPI has it.
+    A kernel socket, as XNU's socket KPI has it, whole.
 
     Addresses are ``(host, port)`` for inet, that or ``(host, port, flowinfo,
     scope_id)`` for inet6, a path for local (str, a character a byte, or bytes;
     always str when given back).  They are numeric: names are not resolved.
 
-    Every call returns or raises at once: SS_NBIO is always set in this
-    version.  Numbers of levels and options are the host's; level 0xffff means
-    FreeBSD's numbers and values.
+    *Mode.*  A new socket is in blocking mode: accept, connect, receive,
+    receivembuf, send and sendmbuf return a Deferred and raise nothing.  With
+    ``ioctl(FIONBIO, 1)``, or MSG_DONTWAIT in one call, they return a value or
+    raise OSError, EWOULDBLOCK where they would wait.  All other calls never
+    wait and are the same in both modes; connectwait and close always return
+    a Deferred.  To cancel a Deferred is the signal of a Unix program: the
+    wait ends with EINTR, what was begun goes on.
     """
 
-    def bind(to: Any) -> None:
+
+class ISocketFilter(Interface):
+    """
+    A socket filter, as much of XNU's as `ISocketLife.getlistener` needs (kpi-socket.md §9).
+
+    Register it by ``SocketKPI.filters.register(filter, domain, type,
+    protocol)``.  An exception other than OSError is logged, and counts as
+    EINVAL of sf_attach, as EPERM of sf_accept.
+    """
+
+    def sf_attach(so: Any) -> Any:
         """
-        Give the socket a local address.
-
-        A local path left behind by a crash is taken over.  The file has the
-        mode of the option SO_MODE (0660) and is removed at `close`, if it is
-        still ours.
-
-        Args:
-            to: The address, of the socket's family; port 0 picks one.
-
-        Raises:
-            OSError: EINVAL, bound already, or a host name.  EAFNOSUPPORT,
-                another family, or a group for TCP.  EADDRNOTAVAIL, not an
-                address of this host.  EADDRINUSE, taken.  EACCES, a reserved
-                port.  ENAMETOOLONG, too long a path.
-        """
-
-    def listen(backlog: int) -> None:
-        """
-        Wait for connections.
-
-        Args:
-            backlog: How many may wait for `accept`; 128 if not in 1..128.
-
-        Raises:
-            OSError: EOPNOTSUPP, not connection-oriented.  EINVAL, connected
-                or connecting, or a local socket without a name.  EADDRINUSE.
-
-        Upcall: the read one, once for each connection; while one is not
-        taken by `accept` the others wait in the host's backlog, unannounced.
-        """
-
-    def accept(
-        flags: int = 0,
-        callback: Callable[[Any, Any, int], object] | None = None,
-        cookie: Any = None,
-    ) -> tuple[Any, Any]:
-        """
-        Take the oldest connection that waits.
-
-        It inherits options, SO_LINGER and buffer sizes, no callback.
-
-        Args:
-            flags: MSG_DONTWAIT or 0.
-            callback: The upcall of both sides of the new socket, or None.
-            cookie: Given to *callback*.
+        Look at a new socket: at creation, or when it enters a listener's queue.
 
         Returns:
-            The new socket, the caller's to close, and the peer's address.
-            The peer may have gone already: receiving tells.
+            A cookie for the other two.
 
         Raises:
-            OSError: EINVAL, not listening.  ENOTSUP, other flags.
-                EWOULDBLOCK, none waits.
+            OSError: This filter does not want *so*; nothing else comes of it.
         """
 
-    def connect(to: Any, flags: int = 0) -> None:
+    def sf_accept(cookie: Any, listener: Any, so: Any, local: Any, remote: Any) -> Any:
         """
-        Begin a connection to *to*.
-
-        A datagram socket gets its peer at once, again if it had one.
-
-        Args:
-            to: Where to connect; of the socket's own family, numeric.
-            flags: MSG_DONTWAIT or 0.
-
-        Raises:
-            OSError: EINPROGRESS, started; upcalls and event tell the outcome.
-                EALREADY, started before.  EISCONN, connected.  EOPNOTSUPP,
-                the socket listens.  EINVAL, a host name, the socket's own
-                address, or an attempt has failed before: make a new socket.
-                EAFNOSUPPORT, another family, or a group for TCP.
-                ECONNREFUSED, nobody listens, or (local) the backlog is full.
-                EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH, EACCES, ENOENT.
-
-        Upcall: read and write, then the event CONNECTED|CONNINFO_UPDATED; or
-        the event CONNRESET or TIMEOUT, DISCONNECTED|CONNINFO_UPDATED, then
-        write and read, with the error in SO_ERROR.
-        """
-
-    def getsockname() -> Any:
-        """Return the local address; the wildcard and port 0 when unbound."""
-
-    def getpeername() -> Any:
-        """
-        Return the peer's address.
-
-        Raises:
-            OSError: ENOTCONN, not connected (yet, or any more).
-        """
-
-    def getsockopt(level: int, optname: int, optlen: int | None = None) -> int | bytes:
-        """
-        Return an option.
-
-        Args:
-            level: SOL_SOCKET or a protocol; 0xffff for FreeBSD's numbers.
-            optname: Which.  SO_ERROR reads the error slot and clears it.
-            optlen: How many bytes of it to return, or None for an int
-                (bytes all the same where the option is a structure).
-
-        Raises:
-            OSError: ENOPROTOOPT, there is no such option.
-        """
-
-    def setsockopt(level: int, optname: int, optval: int | bytes) -> None:
-        """
-        Set an option.
-
-        Args:
-            level: SOL_SOCKET or a protocol; 0xffff for FreeBSD's numbers.
-            optname: Which.
-            optval: An int, or the bytes of the structure; more are ignored.
-
-        Raises:
-            OSError: EINVAL, too few bytes, a size below 1, or both directions
-                are shut down.  EDOM, a time out of range.  ENOPROTOOPT, no
-                such option, or one to read only.  EPERM.
-        """
-
-    def shutdown(how: int) -> None:
-        """
-        End one direction or both.
-
-        What waits in so_snd is sent before the peer sees the end.  What
-        waits in so_rcv, and all that comes later, is thrown away.
-
-        Args:
-            how: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2.
-
-        Raises:
-            OSError: EINVAL, another *how*.  ENOTCONN, not connected, or this
-                direction has ended before, by the peer's doing as well (and
-                then the other direction of SHUT_RDWR stays open).
-
-        Upcall: for reading the event CANTRCVMORE and a last read upcall, then
-        the callback is removed; for writing CANTSENDMORE and a write upcall.
-        """
-
-    def close() -> Deferred[None]:
-        """
-        Give the socket back.  No callback runs from now on.
-
-        A connection goes on sending what so_snd holds until the peer's system
-        has it, for as long as there is progress within 30 s (or SO_LINGER's
-        time), and is reset after that.  What comes in meanwhile is dropped.
-        SO_LINGER of 0 resets at once.  Connections that wait for `accept`
-        are reset.
+        Judge a connection in the moment it is accepted.
 
         Returns:
-            Fires with None when the descriptor is closed, mostly at once.
+            None, or ``ngksock.kpi.EJUSTRETURN``: let accept succeed and make
+            the socket defunct.
+
+        Raises:
+            OSError: *so* is closed, and accept fails with this.
         """
 
-    def reset() -> Deferred[None]:
-        """As `close`, but what so_snd holds is followed by a reset and not by an end of file."""
-
-    def abort() -> None:
-        """Give the socket back now; a connection is reset.  Also after `close`."""
-
-    def isconnected() -> bool:
-        """Say whether the socket is connected; True while half closed."""
-
-    def isnonblocking() -> bool:
-        """Return the SS_NBIO bit."""
-
-    def gettype() -> tuple[int, int, int]:
-        """Return domain, type and protocol, the latter resolved: 6 for TCP."""
-
-    def setupcall(callback: Callable[[Any, Any, int], object] | None, cookie: Any = None) -> None:
-        """
-        Install *callback* as the upcall of both sides; None removes both.
-
-        Upcall: the read one, once, if something waits already.
-        """
-
-    def setupcalls(
-        rcallback: Callable[[Any, Any, int], object] | None,
-        rcookie: Any,
-        wcallback: Callable[[Any, Any, int], object] | None,
-        wcookie: Any,
-    ) -> None:
-        """
-        Install the upcall of each side; None removes that side's.
-
-        The read upcall runs for each arrival, end of file, error and end of
-        the connection; the write upcall when so_snd, once at its high-water
-        mark, is down to its low one, and at connecting, shutdown and the end.
-
-        Upcall: the read one, once, if something waits already.
-        """
-
-    def catchevents(
-        callback: Callable[[Any, Any, int], object] | None, cookie: Any = None, mask: int = 0
-    ) -> None:
-        """
-        Tell *callback* of changes of the state; None ends that.
-
-        Args:
-            callback: Is given those of the hints that are in *mask*.
-            cookie: Given to *callback*.
-            mask: SO_FILT_HINT_* bits.  The past is not told again.
-        """
+    def sf_detach(cookie: Any, so: Any) -> None:
+        """Forget *so*: it is closed."""
 
 
 class IBatchSocket(Interface):
@@ -316,6 +172,7 @@ class IBatchSocket(Interface):
     truncated = Attribute("int: packets longer than 65,535 bytes, dropped on the way in.")
     senderrors = Attribute("dict of errno to how many packets had it, sent or refused.")
     lasterror = Attribute("int: the newest errno in ``senderrors``, 0 if none.")
+    why = Attribute("str: a sentence about the error that ended the connection, or empty.")
 
     def receivebatch(max: int) -> Batch:
         """
@@ -373,8 +230,8 @@ class IUserRequests(Interface):
     The driver moves bytes and holds no rule of state: the socket has decided
     before it asks.  Addresses are checked; local ones are bytes, in full.
     What happens it tells the socket by ``sbappend``, ``sbappendbatch``,
-    ``sowwakeup``, ``sosenderror``, ``sonewconn``, ``soisconnected``,
-    ``socantrcvmore`` and ``soisdisconnected``, and drains the upcalls at the
+    ``sowwakeup``, ``sospace``, ``soerror``, ``sosenderror``, ``sonewconn``,
+    ``soisconnected``, ``socantrcvmore`` and ``soisdisconnected``, and drains the upcalls at the
     end of each turn the reactor gives it.
     """
 
@@ -387,8 +244,8 @@ class IUserRequests(Interface):
     def listen(backlog: int) -> None:
         """Listen, and tell of a connection by ``so.sonewconn(driver, name)``."""
 
-    def accept() -> None:
-        """Take one connection now, if there is one: ``so.sonewconn``."""
+    def accept() -> bool:
+        """Take one connection now: ``so.sonewconn``; return whether there was one."""
 
     def connect(to: Any) -> bool:
         """
@@ -415,6 +272,44 @@ class IUserRequests(Interface):
         Raises:
             OSError: The connection is over, and ``so`` was told.
         """
+
+    def sendmsg(
+        pieces: Sequence[bytes | memoryview], flags: int, to: Any, control: list[Any]
+    ) -> int:
+        """
+        Send *pieces* in one system call, with all that sendmsg(2) can have.
+
+        Args:
+            pieces: The bytes; of a datagram socket one datagram.
+            flags: MSG_OOB, MSG_DONTROUTE and the like; the host's.
+            to: The address, checked, or None.
+            control: (level, type, bytes) of each control message.
+
+        Returns:
+            The bytes taken.
+
+        Raises:
+            OSError: EWOULDBLOCK, not now.  EOPNOTSUPP, not by this driver.
+                Else as sendmsg(2).  On a stream it is over, and ``so`` told.
+        """
+
+    def recvoob(peek: bool) -> bytes:
+        """
+        Return the urgent byte, and see to it that none is lost from now on.
+
+        Args:
+            peek: Whether it stays.
+
+        Raises:
+            OSError: EINVAL, there is none.  EWOULDBLOCK, announced but not
+                here yet.  EOPNOTSUPP, not by this driver.
+        """
+
+    def adopted(connected: bool) -> None:
+        """The host's socket was somebody else's; perhaps it is *connected*."""
+
+    def ioctl(request: int, arg: bytes) -> bytes:
+        """Do ioctl(2) with the bytes of a structure, and return them changed."""
 
     def rcvd() -> None:
         """so_rcv has room, so_comp too: go on reading."""

@@ -2,7 +2,8 @@
 
 Theory of operation.  `SocketKPI` makes `Socket` objects on one reactor.  A
 program installs upcalls, which say *look again* and carry no data, and looks
-with calls that never block: EWOULDBLOCK means wait for the next upcall.
+with non-blocking calls: EWOULDBLOCK means wait for the next upcall.  Or it
+makes the same calls in blocking mode, and waits for their Deferreds.
 
 Three layers::
 
@@ -10,12 +11,148 @@ Three layers::
     IUserRequests     the narrow waist, in BSD's words
     StreamDriver ...  the host's descriptors on Twisted's reactor (no rule)
 
-This version has the non-blocking calls alone: every socket has SS_NBIO set.
-The waiting forms, which return a Deferred, come beside them later and change
-none of them.
+A call that may wait is an object with one method, which does it or says that
+it cannot yet (`ngksock.kpi.wait`): the non-blocking mode calls it once, the
+blocking mode whenever its side of the socket is woken.
 """
 
+from ngksock.kpi import constants
+from ngksock.kpi.constants import (
+    EJUSTRETURN,
+    FIOASYNC,
+    FIONBIO,
+    FIONREAD,
+    MBUF_DONTWAIT,
+    MBUF_WAITOK,
+    MSG_CTRUNC,
+    MSG_DONTROUTE,
+    MSG_DONTWAIT,
+    MSG_EOF,
+    MSG_EOR,
+    MSG_FLUSH,
+    MSG_HAVEMORE,
+    MSG_HOLD,
+    MSG_NBIO,
+    MSG_NEEDSA,
+    MSG_NOSIGNAL,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_RCVMORE,
+    MSG_SEND,
+    MSG_SKIPCFIL,
+    MSG_TRUNC,
+    MSG_USEUPCALL,
+    MSG_WAITALL,
+    MSG_WAITSTREAM,
+    NET_SERVICE_TYPE_AV,
+    NET_SERVICE_TYPE_BE,
+    NET_SERVICE_TYPE_BK,
+    NET_SERVICE_TYPE_OAM,
+    NET_SERVICE_TYPE_RD,
+    NET_SERVICE_TYPE_RV,
+    NET_SERVICE_TYPE_SIG,
+    NET_SERVICE_TYPE_VI,
+    NET_SERVICE_TYPE_VO,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
+    SHUTDOWN_SOCKET_LEVEL_DISCONNECT_ALL,
+    SHUTDOWN_SOCKET_LEVEL_DISCONNECT_SVC,
+    SIOCATMARK,
+    SIOCGPGRP,
+    SIOCSPGRP,
+    SO_ACCEPTCONN,
+    SO_BROADCAST,
+    SO_DEBUG,
+    SO_DEFUNCTOK,
+    SO_DONTROUTE,
+    SO_DONTTRUNC,
+    SO_ERROR,
+    SO_FILT_HINT_ADAPTIVE_RTIMO,
+    SO_FILT_HINT_ADAPTIVE_WTIMO,
+    SO_FILT_HINT_CANTRCVMORE,
+    SO_FILT_HINT_CANTSENDMORE,
+    SO_FILT_HINT_CONNECTED,
+    SO_FILT_HINT_CONNINFO_UPDATED,
+    SO_FILT_HINT_CONNRESET,
+    SO_FILT_HINT_DISCONNECTED,
+    SO_FILT_HINT_IFDENIED,
+    SO_FILT_HINT_KEEPALIVE,
+    SO_FILT_HINT_LOCKED,
+    SO_FILT_HINT_NOSRCADDR,
+    SO_FILT_HINT_RESUME,
+    SO_FILT_HINT_SUSPEND,
+    SO_FILT_HINT_TIMEOUT,
+    SO_ISDEFUNCT,
+    SO_KEEPALIVE,
+    SO_LINGER,
+    SO_LINGER_SEC,
+    SO_NET_SERVICE_TYPE,
+    SO_NOADDRERR,
+    SO_NOSIGPIPE,
+    SO_NP_EXTENSIONS,
+    SO_NREAD,
+    SO_NUMRCVPKT,
+    SO_NWRITE,
+    SO_OOBINLINE,
+    SO_RCVBUF,
+    SO_RCVLOWAT,
+    SO_RCVTIMEO,
+    SO_RESTRICT_DENY_CELLULAR,
+    SO_RESTRICT_DENY_CONSTRAINED,
+    SO_RESTRICT_DENY_EXPENSIVE,
+    SO_RESTRICT_DENY_IN,
+    SO_RESTRICT_DENY_OUT,
+    SO_RESTRICTIONS,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    SO_SNDBUF,
+    SO_SNDLOWAT,
+    SO_SNDTIMEO,
+    SO_TC_AV,
+    SO_TC_BE,
+    SO_TC_BK,
+    SO_TC_BK_SYS,
+    SO_TC_CTL,
+    SO_TC_NETSVC,
+    SO_TC_OAM,
+    SO_TC_RD,
+    SO_TC_RV,
+    SO_TC_VI,
+    SO_TC_VO,
+    SO_TRAFFIC_CLASS,
+    SO_TRAFFIC_MGT,
+    SO_TYPE,
+    SO_UPCALLCLOSEWAIT,
+    SO_WANTMORE,
+    SO_WANTOOBFLAG,
+    SOL_SOCKET,
+    SOMAXCONN,
+    SONPX_SETOPTSHUT,
+    SS_ASYNC,
+    SS_CANTRCVMORE,
+    SS_CANTSENDMORE,
+    SS_COMP,
+    SS_DEFUNCT,
+    SS_DRAINING,
+    SS_INCOMP,
+    SS_ISCONFIRMING,
+    SS_ISCONNECTED,
+    SS_ISCONNECTING,
+    SS_ISDISCONNECTED,
+    SS_ISDISCONNECTING,
+    SS_LOCKED,
+    SS_NBIO,
+    SS_NOFDREF,
+    SS_PRIV,
+    SS_RCVATMARK,
+    TRAFFIC_MGT_SO_BACKGROUND,
+    TRAFFIC_MGT_TCP_RECVBG,
+)
+from ngksock.kpi.mbuf import Mbuf
+from ngksock.kpi.msghdr import MsgHdr
 from ngksock.kpi.provider import SocketKPI
 from ngksock.kpi.socket import Socket
 
-__all__ = ["Socket", "SocketKPI"]
+__all__ = ["Mbuf", "MsgHdr", "Socket", "SocketKPI"]
+__all__ += constants.__all__

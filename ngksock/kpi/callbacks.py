@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ngksock._ikpi import IUserRequests
@@ -17,19 +17,18 @@ from ngksock.kpi import constants as c
 from ngksock.kpi.protosw import Protosw
 from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.sockbuf import RcvBuf, SndBuf, SockBuf
-from ngksock.kpi.state import EVENT, FINAL, READ, TRANSITIONS, WRITE
+from ngksock.kpi.state import EVENT, FINAL, OVER, READ, TRANSITIONS, WAKE, WRITE
+from ngksock.kpi.wait import Wait, serve
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall
 
+    from ngksock._ikpi_events import SockEvupcall, SockUpcall
     from ngksock.kpi.provider import SocketKPI
     from ngksock.kpi.socket import Socket
 
-__all__ = ["Callbacks", "Upcall"]
-
-Upcall = Callable[[Any, Any, int], object]
-"""callback(so, cookie, waitf), or for events callback(so, cookie, event)."""
+__all__ = ["Callbacks"]
 
 
 class Callbacks:
@@ -44,12 +43,14 @@ class Callbacks:
 
     __slots__ = (
         "__weakref__",
+        "created",
         "driver",
         "event",
         "eventarg",
         "eventmask",
         "fin",
         "flushed",
+        "kernel",
         "kpi",
         "lasterror",
         "linger",
@@ -60,31 +61,41 @@ class Callbacks:
         "rcvpackets",
         "remembered",
         "resets",
+        "retaincnt",
         "senderrors",
         "sndbytes",
         "sndpackets",
         "so_comp",
         "so_error",
         "so_head",
+        "so_qlimit",
         "so_rcv",
         "so_snd",
         "state",
         "timer",
         "truncated",
+        "unprivileged",
+        "why",
     )
 
     def __init__(self, kpi: SocketKPI, proto: Protosw, driver: IUserRequests) -> None:
         self.kpi = kpi
         self.proto = proto
         self.driver = driver
-        self.state = c.SS_NBIO
+        self.state = 0
         self.so_error = 0
+        self.why = ""
+        self.kernel = True
+        self.created = True
+        self.retaincnt = 0
+        self.unprivileged = False
         self.so_rcv = RcvBuf()
         self.so_snd = SndBuf()
         self.so_comp: deque[Socket] | None = None
+        self.so_qlimit = 0
         self.so_head: Callbacks | None = None
         self.peer: SockAddr = None
-        self.event: Upcall | None = None
+        self.event: SockEvupcall | None = None
         self.eventarg: Any = None
         self.eventmask = 0
         self.linger: int | None = None
@@ -104,32 +115,52 @@ class Callbacks:
     def __repr__(self) -> str:
         return f"<Socket {self.proto[:3]} state {self.state:#x}>"
 
-    def setupcall(self, callback: Upcall | None, cookie: Any = None) -> None:
-        self.setupcalls(callback, cookie, callback, cookie)
+    def setupcall(self, callback: SockUpcall | None, cookie: Any = None) -> None:
+        self.setupcalls(callback, cookie, None if self.kpi.strict_xnu else callback, cookie)
 
     def setupcalls(
-        self, rcallback: Upcall | None, rcookie: Any, wcallback: Upcall | None, wcookie: Any
+        self,
+        rcallback: SockUpcall | None,
+        rcookie: Any,
+        wcallback: SockUpcall | None,
+        wcookie: Any,
     ) -> None:
         self.check_open()
         rcv, snd = self.so_rcv, self.so_snd
         rcv.upcall, rcv.upcallarg = rcallback, rcookie
         snd.upcall, snd.upcallarg = wcallback, wcookie
-        if rcallback is not None and self.readable:
+        if rcallback is not None and self.readable and not self.kpi.strict_xnu:
             self.post(READ, rcv)  # a spurious upcall is legal, a lost one is not
 
-    def catchevents(self, callback: Upcall | None, cookie: Any = None, mask: int = 0) -> None:
+    def catchevents(self, callback: SockEvupcall | None, cookie: Any = None, mask: int = 0) -> None:
         self.check_open()
         self.event, self.eventarg = callback, cookie
         self.eventmask = 0 if callback is None else mask
 
     def post(self, side: int, buf: SockBuf, again: bool = False) -> None:
         """Post an upcall unless one waits; *again*: behind what was posted since."""
+        if buf.waits is not None:
+            self.wake(buf)
         if buf.upcall is None or (buf.posted and not again):
             return
         upcalls = self.kpi.upcalls
         upcalls.serial += 1
         buf.posted = upcalls.serial
         upcalls.post(self, side, upcalls.serial)
+
+    def wake(self, buf: SockBuf) -> None:
+        """Let those who wait on *buf* try again, in the order of what is posted."""
+        if buf.waits is not None and not buf.waking:
+            buf.waking = True
+            self.kpi.upcalls.post(self, WAKE, buf)
+
+    def end_waits(self, code: int | None = None) -> None:
+        """End every call that waits: with *code*, or as the end of the socket does."""
+        for buf in (self.so_rcv, self.so_snd):
+            for wait in list(buf.waits or ()):
+                call = wait.call
+                wait.end_later(call.closed if code is None else partial(call.interrupted, code))
+                self.kpi.upcalls.post(self, OVER, wait)
 
     def post_event(self, hint: int) -> None:
         """Post an event, if the owner asked for it."""
@@ -138,6 +169,14 @@ class Callbacks:
 
     def deliver(self, what: int, data: Any) -> None:
         """Run what was posted, if its owner still wants it."""
+        if what == OVER:
+            ended: Wait[Any] = data
+            ended.fire()
+            return
+        if what == WAKE:
+            data.waking = False
+            serve(data)
+            return
         if self.state & c.SS_NOFDREF:
             return
         if what == EVENT:
@@ -160,6 +199,8 @@ class Callbacks:
         change = TRANSITIONS[name]
         self.state = self.state & ~change.clear | change.set
         event_first = change.order[:1] == (EVENT,)
+        if not event_first:
+            self.wake(self.so_snd)  # whoever waits in connect is told before the upcalls
         for what in change.order:
             if what == EVENT:
                 self.post_event(change.hint)
@@ -180,7 +221,17 @@ class Callbacks:
         error, self.so_error = self.so_error, 0
         return error
 
+    def raise_error(self, keep: bool = False) -> None:
+        """Raise what is in the error slot, if anything, and clear it unless *keep*."""
+        error = self.so_error
+        if error:
+            if not keep:
+                self.so_error = 0
+            raise oserror(error, self.why or None)
+
     def check_open(self) -> None:
         """Raise EBADF once the socket was closed."""
-        if self.state & c.SS_NOFDREF:
+        if self.state & (c.SS_NOFDREF | c.SS_LOCKED):
+            if self.state & c.SS_LOCKED:
+                raise RuntimeError("the listener is locked while sf_attach looks at a connection")
             raise oserror(errno.EBADF, "the socket is closed")

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ngksock.errors import oserror
 from ngksock.kpi import sockaddr
-from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_NOSIGNAL
+from ngksock.kpi.ancillary import Datagram, asks_for_control
+from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_CTRUNC, MSG_NOSIGNAL
 from ngksock.kpi.driver import Driver
+from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
 from ngksock.packet import Batch, Packet, Record
 
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
     from ngksock.kpi.socket import Socket
 
 __all__ = ["DgramDriver"]
+
+SPACE_SECONDS: Final = 0.02
+"""So long until a local receiver who had no room is tried again."""
+
+CONTROL_ROOM: Final = 512
+"""Bytes for the control messages of one datagram."""
 
 OLD_ERRORS: Final = 16
 """So many refusals of older datagrams, come one after the other, do not lose a new one."""
@@ -41,6 +51,9 @@ class DgramDriver(Driver):
     def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
         super().__init__(kpi, sock)
         self.connected = False
+        self.ancillary = False
+        self.waiting: IDelayedCall | None = None
+        self.writing = False
 
     # -- IUserRequests
 
@@ -57,8 +70,52 @@ class DgramDriver(Driver):
         self.connected = True
         return True
 
+    def adopted(self, connected: bool) -> None:
+        self.connected = connected
+
     def abort(self) -> None:
         self.detach()
+
+    def detach(self) -> None:
+        if self.waiting is not None:
+            self.waiting.cancel()
+            self.waiting = None
+        super().detach()
+
+    def sendmsg(
+        self,
+        pieces: Sequence[bytes | memoryview],
+        flags: int,
+        to: SockAddr,
+        control: list[Control],
+    ) -> int:
+        try:
+            return super().sendmsg(pieces, flags, to, control)
+        except BlockingIOError:
+            self._await_space()
+            raise
+
+    def _await_space(self) -> None:
+        """Have ``so.sowwakeup`` called once the system may take a datagram again."""
+        if self.sock.family == socket.AF_UNIX and not self.connected:
+            # Writable all the time: it is the receiver who has no room.
+            if self.waiting is None:
+                self.waiting = self.kpi.clock.callLater(SPACE_SECONDS, self._space)
+        elif not self.writing:
+            self.writing = True
+            self.kpi.reactor.addWriter(self)
+
+    def _space(self) -> None:
+        self.waiting = None
+        self.doWrite()
+
+    def ctloutput(
+        self, level: int, name: int, value: int | bytes | None = None, length: int = 0
+    ) -> int | bytes:
+        done = super().ctloutput(level, name, value, length)
+        if value is not None and asks_for_control(level, name):
+            self.ancillary = True  # for good: to receive with room for control costs little
+        return done
 
     def send(self, batch: Batch) -> int:
         names = batch.names
@@ -82,7 +139,7 @@ class DgramDriver(Driver):
         for _ in range(OLD_ERRORS):
             if error.errno != errno.ECONNREFUSED or self.sock.family == socket.AF_UNIX:
                 break
-            self.so.sosenderror(error.errno)
+            self.so.soerror(error.errno)
             try:
                 self.sock.send(packet.data, MSG_NOSIGNAL)
             except OSError as another:
@@ -128,17 +185,31 @@ class DgramDriver(Driver):
             upcalls.drain()
 
     def doWrite(self) -> None:
-        """Never: a datagram is never queued, so writability is not watched."""
+        # Nothing is queued here: a call that waits, or the owner, tries again.
+        if self.writing:
+            self.writing = False
+            self.kpi.reactor.removeWriter(self)
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            self.so.sospace()
+        finally:
+            upcalls.drain()
 
     def connectionLost(self, reason: Failure) -> None:
         # An error without input (a datagram of ours was refused) looks like
         # the end of the socket to a reactor, which lets go of it.
-        self.reading = False
+        self.reading = self.writing = False
         if self.sock.fileno() < 0:
             return
         error = self.take_error()
         if error:
-            self.so.sosenderror(error)
+            upcalls = self.kpi.upcalls
+            upcalls.hold()
+            try:
+                self.so.soerror(error)
+            finally:
+                upcalls.drain()
             self.rcvd()
 
     def _read(self) -> None:
@@ -149,6 +220,9 @@ class DgramDriver(Driver):
         names: list[SockAddr] | None = None if self.connected else []
         for _ in range(DGRAM_ROUND):
             try:
+                if self.ancillary:
+                    self._receive_all(batch, names)
+                    continue
                 if names is None:
                     size = recv(slot)
                 else:
@@ -157,7 +231,7 @@ class DgramDriver(Driver):
                 break
             except OSError as error:
                 # What became of an older datagram; the next may be well.
-                so.sosenderror(error.errno)
+                so.soerror(error.errno)
                 continue
             if size > DGRAM_SLOT:
                 so.truncated += 1
@@ -166,6 +240,18 @@ class DgramDriver(Driver):
             batch.nbytes += size
             if names is not None:
                 names.append(name if isinstance(name, tuple) else path_text(name))
-        batch.names = names
+        batch.names = names if batch else None
         if batch and not so.sbappendbatch(batch):
             self.pause()
+
+    def _receive_all(self, batch: Batch, names: list[SockAddr] | None) -> None:
+        """Receive one datagram with its control messages."""
+        slot = self.kpi.slot
+        size, control, flags, name = self.sock.recvmsg_into([slot], CONTROL_ROOM)
+        if size > DGRAM_SLOT:
+            self.so.truncated += 1
+            return
+        batch.append(Datagram(bytes(slot[:size]), control, flags & MSG_CTRUNC))
+        batch.nbytes += size
+        if names is not None:
+            names.append(self.name(name))

@@ -7,8 +7,10 @@ states: those are in `ngksock.kpi.socket`, above it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -18,6 +20,8 @@ from zope.interface import implementer
 
 from ngksock._ikpi import IUserRequests
 from ngksock.errors import oserror
+from ngksock.kpi.constants import MSG_NOSIGNAL
+from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
 from ngksock.packet import Batch
 
@@ -73,13 +77,36 @@ class Driver(FileDescriptor):
     def listen(self, backlog: int) -> None:
         raise oserror(errno.EOPNOTSUPP)
 
-    def accept(self) -> None:
+    def accept(self) -> bool:
         raise oserror(errno.EOPNOTSUPP)
 
     def connect(self, to: SockAddr) -> bool:
         raise NotImplementedError
 
     def send(self, batch: Batch) -> int:
+        raise NotImplementedError
+
+    def sendmsg(
+        self,
+        pieces: Sequence[bytes | memoryview],
+        flags: int,
+        to: SockAddr,
+        control: list[Control],
+    ) -> int:
+        if to is None:
+            return self.sock.sendmsg(pieces, control, flags | MSG_NOSIGNAL)
+        return self.sock.sendmsg(pieces, control, flags | MSG_NOSIGNAL, to)
+
+    def recvoob(self, peek: bool) -> bytes:
+        raise oserror(errno.EOPNOTSUPP)
+
+    def ioctl(self, request: int, arg: bytes) -> bytes:
+        done = fcntl.ioctl(self.sock, request, arg)
+        assert isinstance(done, bytes)
+        return done
+
+    def adopted(self, connected: bool) -> None:
+        """The socket was somebody else's, and is *connected* perhaps."""
         raise NotImplementedError
 
     def rcvd(self) -> None:

@@ -19,6 +19,7 @@ from ngksock.errors import oserror
 from ngksock.kpi import constants as c
 from ngksock.kpi.callbacks import Callbacks
 from ngksock.kpi.sockaddr import SockAddr
+from ngksock.kpi.soopt import inherit
 from ngksock.kpi.state import ERROR_HINT, READ, WRITE
 from ngksock.packet import Batch, Packet
 
@@ -80,6 +81,10 @@ class LowerSocket(Callbacks):
         if snd.lowered():
             self.post(WRITE, snd)
 
+    def sospace(self) -> None:
+        """The driver, which queues nothing, may take a datagram again."""
+        self.post(WRITE, self.so_snd)
+
     def sosenderror(self, code: int | None, lost: int = 0) -> None:
         """Count a packet's error, and the *lost* bytes it had: nobody is told else."""
         code = code or errno.EIO
@@ -87,20 +92,33 @@ class LowerSocket(Callbacks):
         self.senderrors[code] = self.senderrors.get(code, 0) + 1
         self.lasterror = code
 
+    def soerror(self, code: int | None) -> None:
+        """An error that belongs to no call: of a datagram that was sent before."""
+        self.sosenderror(code)
+        self.so_error = code or errno.EIO
+        self.post(READ, self.so_rcv)
+        self.post(WRITE, self.so_snd)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many connections wait for accept as may: leave the others to the host."""
+        return self.so_comp is not None and len(self.so_comp) >= self.so_qlimit
+
     def sonewconn(self, driver: IUserRequests, name: SockAddr) -> None:
         """A connection came in: it waits in so_comp, as the listener's child."""
         so = self.kpi.newconn(self.proto, driver)
-        so.state = self.state & c.SS_NBIO | c.SS_ISCONNECTED | c.SS_COMP
-        so.linger = self.linger
-        so.so_rcv.hiwat, so.so_snd.hiwat = self.so_rcv.hiwat, self.so_snd.hiwat
-        if self.remembered is not None:
-            so.remembered = dict(self.remembered)
+        inherited = c.SS_NBIO | c.SS_ASYNC | c.SS_PRIV
+        so.state = self.state & inherited | c.SS_ISCONNECTED | c.SS_COMP
+        so.kernel = self.kernel
+        inherit(self, so)
         so.so_head = self
         so.peer = name
         if self.so_comp is None:  # closed by now
             so.abort()
             return
         self.so_comp.append(so)
+        if self.kpi.filters.active:
+            self.kpi.filters.attach(so)
         self.post(READ, self.so_rcv)
 
     def soisconnected(self) -> None:
@@ -117,8 +135,8 @@ class LowerSocket(Callbacks):
         if self.fin & SENT:
             self.soisdisconnected(0)
 
-    def soisdisconnected(self, error: int) -> None:
-        """The connection is over: both ends are done, or *error* ended it."""
+    def soisdisconnected(self, error: int, why: str = "") -> None:
+        """The connection is over: both ends are done, or *error* ended it (a sentence: *why*)."""
         if self.state & c.SS_ISDISCONNECTED:
             return
         self.so_snd.flush()
@@ -126,7 +144,7 @@ class LowerSocket(Callbacks):
             self.sofree()
             return
         if error:
-            self.so_error = error
+            self.so_error, self.why = error, why
             self.post_event(ERROR_HINT.get(error, 0))
         self.enter("disconnected")
 
@@ -152,8 +170,7 @@ class LowerSocket(Callbacks):
                 self.rcvd()
             return batch
         self.check_open()
-        if self.so_error:
-            raise oserror(self.takeerror())
+        self.raise_error()
         if self.state & c.SS_CANTRCVMORE:
             return Batch((), 0)
         if self.proto.connrequired and not self.state & LIVE:
@@ -164,6 +181,15 @@ class LowerSocket(Callbacks):
 
     def close(self) -> Deferred[None]:
         self.check_open()
+        if self.retaincnt:
+            if not self.created:
+                raise RuntimeError("close was called before; only release is left to do")
+            self.created = False
+            return succeed(None)
+        return self.soclose()
+
+    def soclose(self) -> Deferred[None]:
+        """Close, whoever else has held the socket."""
         self.let_go()
         if self.linger == 0:
             return self.sofree(abort=True)
@@ -184,6 +210,17 @@ class LowerSocket(Callbacks):
         self.resets = True
         return self.close()
 
+    def retain(self) -> None:
+        self.check_open()
+        self.retaincnt += 1
+
+    def release(self) -> None:
+        if self.retaincnt <= 0:
+            raise RuntimeError("release without retain")
+        self.retaincnt -= 1
+        if not self.retaincnt and not self.created and not self.state & c.SS_NOFDREF:
+            self.soclose()
+
     def abort(self) -> None:
         if self.state & c.SS_NOFDREF:
             if self.flushed is None:
@@ -196,6 +233,7 @@ class LowerSocket(Callbacks):
         """No callback from now on; what waited for accept is reset."""
         self.state |= c.SS_NOFDREF
         self.so_rcv.upcall = self.so_snd.upcall = self.event = None
+        self.end_waits()
         for so in self.so_comp or ():
             so.abort()
         self.so_comp = None
@@ -244,10 +282,11 @@ class LowerSocket(Callbacks):
         self.state &= ~LIVE
         self.so_rcv.flush()
         self.so_snd.flush()
-        if abort:
-            self.driver.abort()
-        else:
-            self.driver.detach()
+        if not self.state & c.SS_DEFUNCT:  # else the driver has let go already
+            if abort:
+                self.driver.abort()
+            else:
+                self.driver.detach()
         self.kpi.forget(self)
         done, self.flushed = self.flushed, None
         if done is None:

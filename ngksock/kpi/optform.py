@@ -30,6 +30,7 @@ __all__ = [
     "TIME",
     "Form",
     "pack_time",
+    "timeval_seconds",
     "unpack_time",
 ]
 
@@ -151,18 +152,23 @@ def pack_time(seconds: float) -> bytes:
     return _TIMEVAL.pack(whole, part)
 
 
-def unpack_time(value: bytes) -> float:
+def timeval_seconds(whole: int, part: int) -> float:
     """
-    Return the seconds of a struct timeval.
+    Return the seconds of *whole* seconds and *part* microseconds.
 
     Raises:
-        OSError: EINVAL, too short.  EDOM, negative or a second or more of
-            microseconds.
+        OSError: EDOM, negative, a second or more of microseconds, or more
+            than 68 years.
     """
+    if not 0 <= whole < 1 << 31 or not 0 <= part < 1_000_000:
+        raise oserror(errno.EDOM, f"{whole} s and {part} us are not a time to wait")
+    return whole + part / 1_000_000
+
+
+def unpack_time(value: bytes) -> float:
+    """Return the seconds of a struct timeval; EINVAL if short, EDOM as `timeval_seconds`."""
     whole, part = _TIMEVAL.unpack(_need(value, _TIMEVAL.size))
-    if whole < 0 or not 0 <= part < 1_000_000:
-        raise oserror(errno.EDOM)
-    return float(whole + part / 1_000_000)
+    return timeval_seconds(whole, part)
 
 
 def _encode_time(text: str) -> bytes:

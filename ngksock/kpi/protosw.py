@@ -16,11 +16,13 @@ from ngksock.errors import oserror
 from ngksock.kpi.dgram import DgramDriver
 from ngksock.kpi.seqpacket import SeqpacketDriver
 from ngksock.kpi.stream import StreamDriver
+from ngksock.kpi.tls import TLSDriver
+from ngksock.kpi.tlsopt import IPPROTO_TLS
 
 if TYPE_CHECKING:
     from ngksock._ikpi import IUserRequests
 
-__all__ = ["Protosw", "pffindproto"]
+__all__ = ["IPPROTO_TCP", "IPPROTO_TLS", "IPPROTO_UDP", "Protosw", "pffindproto"]
 
 IPPROTO_TCP: Final = int(socket.IPPROTO_TCP)
 IPPROTO_UDP: Final = int(socket.IPPROTO_UDP)
@@ -41,10 +43,13 @@ _DEFAULT: Final = {
 
 _TYPE_OF: Final = {
     IPPROTO_TCP: int(socket.SOCK_STREAM),
+    IPPROTO_TLS: int(socket.SOCK_STREAM),
     IPPROTO_UDP: int(socket.SOCK_DGRAM),
     int(socket.IPPROTO_ICMP): int(socket.SOCK_RAW),
     int(socket.IPPROTO_ICMPV6): int(socket.SOCK_RAW),
 }
+
+_LOCAL_TLS: Final = (IPPROTO_TLS, int(socket.SOCK_STREAM))
 
 DOMAINS: Final = frozenset({int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)})
 
@@ -57,6 +62,7 @@ class Protosw(NamedTuple):
         domain: AF_INET, AF_INET6 or AF_UNIX.
         type: SOCK_STREAM, SOCK_DGRAM, SOCK_RAW or SOCK_SEQPACKET.
         protocol: The protocol, resolved: 6 for a TCP socket asked for by 0.
+            IPPROTO_TLS is ours; the host's socket below it is a plain stream.
         connrequired: Whether data needs a connection first.
         driver: Makes the driver of a host's socket.
     """
@@ -67,6 +73,23 @@ class Protosw(NamedTuple):
     connrequired: bool
     driver: Callable[..., Any]
 
+    @property
+    def stream(self) -> bool:
+        """Whether it carries bytes without boundaries."""
+        return self.type == socket.SOCK_STREAM
+
+    @property
+    def atomic(self) -> bool:
+        """Whether each send is one record: PR_ATOMIC."""
+        return self.type != socket.SOCK_STREAM
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether TCP carries it, and TCP's rules hold: TLS over inet, too."""
+        return self.protocol == IPPROTO_TCP or (
+            self.protocol == IPPROTO_TLS and self.domain != socket.AF_UNIX
+        )
+
     def open(self) -> socket.socket:
         """
         Return a new socket of the host's.
@@ -76,8 +99,9 @@ class Protosw(NamedTuple):
                 EPROTONOSUPPORT, the host has no such protocol.  EMFILE,
                 ENFILE, ENOBUFS or ENOMEM, there is no room for one.
         """
+        protocol = 0 if self.protocol == IPPROTO_TLS else self.protocol
         try:
-            return socket.socket(self.domain, self.type, self.protocol)
+            return socket.socket(self.domain, self.type, protocol)
         except PermissionError as error:
             if self.type != socket.SOCK_RAW:
                 raise
@@ -105,7 +129,7 @@ def pffindproto(domain: int, type: int, protocol: int) -> Protosw:
     if type not in _DRIVERS or protocol < 0:
         raise oserror(errno.EPROTONOSUPPORT)
     if domain == socket.AF_UNIX:
-        if protocol or type == socket.SOCK_RAW:
+        if type == socket.SOCK_RAW or (protocol and (protocol, type) != _LOCAL_TLS):
             raise oserror(errno.EPROTONOSUPPORT)
     elif type != socket.SOCK_RAW:
         if _TYPE_OF.get(protocol, type) != type:
@@ -118,5 +142,5 @@ def pffindproto(domain: int, type: int, protocol: int) -> Protosw:
         type,
         protocol,
         type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET),
-        _DRIVERS[type],
+        TLSDriver if protocol == IPPROTO_TLS else _DRIVERS[type],
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,8 +13,10 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from zope.interface import implementer
 
 from ngksock._ikpi import ISocketKPIProvider, IUserRequests
-from ngksock.kpi.callbacks import Upcall
-from ngksock.kpi.constants import DGRAM_SLOT
+from ngksock._ikpi_events import SockUpcall
+from ngksock.errors import oserror
+from ngksock.kpi.constants import DGRAM_SLOT, SS_PRIV
+from ngksock.kpi.filter import Filters
 from ngksock.kpi.local import Paths
 from ngksock.kpi.lower import LowerSocket
 from ngksock.kpi.protosw import Protosw, pffindproto
@@ -21,6 +26,14 @@ from ngksock.kpi.upcall import Upcalls
 from ngksock.kpi.watch import Watch
 
 __all__ = ["SocketKPI"]
+
+
+Drivers = Callable[["SocketKPI", Protosw], IUserRequests]
+
+
+def _open(kpi: SocketKPI, proto: Protosw) -> IUserRequests:
+    driver: IUserRequests = proto.driver(kpi, proto.open())
+    return driver
 
 
 @implementer(ISocketKPIProvider)
@@ -33,15 +46,32 @@ class SocketKPI:
         clock: Where delayed calls run; the reactor if None.
         directory: What relative paths of local sockets are relative to, also
             when the process has gone elsewhere; None: where it is now.
+        strict_xnu: Where XNU's header and its implementation disagree, do as
+            the implementation does (kpi-socket.md §13).
+        marks_dscp: Whether a traffic class marks packets with its DSCP
+            (XNU does so only where policy allows; kpi-socket.md §10).
+        drivers: Makes the driver of a new socket, given this and its row of
+            the protocol switch; None: one of the host's sockets.
     """
 
     def __init__(
-        self, reactor: Any, clock: IReactorTime | None = None, directory: str | None = None
+        self,
+        reactor: Any,
+        clock: IReactorTime | None = None,
+        directory: str | None = None,
+        *,
+        strict_xnu: bool = False,
+        marks_dscp: bool = True,
+        drivers: Drivers | None = None,
     ) -> None:
+        self.strict_xnu = strict_xnu
+        self.marks_dscp = marks_dscp
         self.reactor: IReactorFDSet = reactor
         self.clock: IReactorTime = reactor if clock is None else clock
+        self._drivers = _open if drivers is None else drivers
         self.upcalls = Upcalls(self.clock)
         self.watch = Watch(self.clock)
+        self.filters = Filters()
         self.paths = Paths(os.fsencode(os.getcwd() if directory is None else directory))
         # One slot is enough: each datagram is copied out before the next.
         # The byte beyond the longest one tells a longer one.
@@ -55,12 +85,25 @@ class SocketKPI:
         domain: int,
         type: int,
         protocol: int = 0,
-        callback: Upcall | None = None,
+        callback: SockUpcall | None = None,
         cookie: Any = None,
     ) -> Socket:
         proto = pffindproto(domain, type, protocol)
-        so = self.newconn(proto, proto.driver(self, proto.open()))
+        so = self.newconn(proto, self._drivers(self, proto))
+        if os.geteuid() == 0:
+            so.state |= SS_PRIV
         so.setupcall(callback, cookie)
+        if self.filters.active:
+            self.filters.attach(so)
+        return so
+
+    def adopt(self, sock: Any) -> Socket:
+        if not isinstance(sock, socket.socket) or sock.fileno() < 0:
+            raise oserror(errno.EBADF, "an open socket.socket is needed")
+        proto = pffindproto(sock.family, sock.type, sock.proto)
+        ours = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        so = self.newconn(proto, proto.driver(self, ours))
+        so.adopted()
         return so
 
     def absolute(self, path: SockAddr) -> str:
@@ -84,6 +127,8 @@ class SocketKPI:
 
     def forget(self, so: LowerSocket) -> None:
         """The descriptor of *so* is closed."""
+        if self.filters.active:
+            self.filters.detach(so)
         self._sockets.discard(so)
         self.flushing.discard(so)
         if self._drained:

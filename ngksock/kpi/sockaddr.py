@@ -18,13 +18,29 @@ from typing import Any, Final
 
 from ngksock.errors import oserror
 
-__all__ = ["SUN_PATH", "SockAddr", "check", "never_tcp", "path_bytes", "path_text", "scope_id"]
+__all__ = [
+    "SUN_PATH",
+    "WILDCARD",
+    "SockAddr",
+    "check",
+    "never_tcp",
+    "path_bytes",
+    "path_text",
+    "scope_id",
+]
 
 SockAddr = Any
 """tuple[str, int] | tuple[str, int, int, int] | str | bytes."""
 
 SUN_PATH: Final = 107 if sys.platform == "linux" else 103
 """The longest path of a local socket, in bytes."""
+
+WILDCARD: Final[dict[int, SockAddr]] = {
+    int(socket.AF_INET): ("0.0.0.0", 0),
+    int(socket.AF_INET6): ("::", 0, 0, 0),
+    int(socket.AF_UNIX): "",
+}
+"""The address of a socket that has none."""
 
 _IGMP: Final = re.compile(r"^(\d+)\t(\S+) *:", re.MULTILINE)
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import accumulate, islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LIMIT, SND_LOWAT
 from ngksock.packet import Batch, Packet
+
+if TYPE_CHECKING:
+    from ngksock.kpi.wait import Wait
 
 __all__ = ["RcvBuf", "SndBuf", "SockBuf"]
 
@@ -26,10 +29,23 @@ class SockBuf:
 
     ``upcall`` and ``upcallarg`` are the owner's callback and cookie;
     ``posted`` is the number of the upcall that waits to run, 0 for none;
-    ``timeo`` is the timeout of a waiting call, in seconds (0: none).
+    ``timeo`` is the timeout of a waiting call, in seconds (0: none);
+    ``waits`` are the calls that wait on this side, or None, and ``waking``
+    says that they are about to be served; ``nointr`` that nobody can cancel
+    them.
     """
 
-    __slots__ = ("hiwat", "lowat", "posted", "timeo", "upcall", "upcallarg")
+    __slots__ = (
+        "hiwat",
+        "lowat",
+        "nointr",
+        "posted",
+        "timeo",
+        "upcall",
+        "upcallarg",
+        "waits",
+        "waking",
+    )
 
     def __init__(self, hiwat: int, lowat: int) -> None:
         self.hiwat = hiwat
@@ -38,6 +54,14 @@ class SockBuf:
         self.timeo = 0.0
         self.upcall: Callable[[Any, Any, int], object] | None = None
         self.upcallarg: Any = None
+        self.waits: deque[Wait[Any]] | None = None
+        self.waking = False
+        self.nointr = False
+
+    @property
+    def seconds(self) -> float | None:
+        """The limit of a wait on this side, None for none."""
+        return self.timeo or None
 
 
 class RcvBuf(SockBuf):
@@ -113,6 +137,63 @@ class RcvBuf(SockBuf):
             del batch.names[:limit]
         return first
 
+    def look(self, count: int) -> list[bytes | memoryview]:
+        """Return the first *count* bytes of a stream, which stay here."""
+        pieces: list[bytes | memoryview] = []
+        for packet in self.batch or ():
+            if packet.len > count:
+                pieces.append(memoryview(packet.data)[:count])
+                break
+            pieces.append(packet.data)
+            count -= packet.len
+        return pieces
+
+    def sbdrop(self, count: int) -> None:
+        """Forget the first *count* bytes of a stream; all that there is, at most."""
+        batch = self.batch
+        if batch is None:
+            return
+        batch.nbytes -= count
+        gone = 0
+        for packet in batch:
+            if packet.len > count:
+                if count:
+                    batch[gone] = packet.replace(memoryview(packet.data)[count:])
+                break
+            count -= packet.len
+            gone += 1
+        del batch[:gone]
+        if not batch:
+            self.batch = None
+
+    def drop_record(self, keep: bytes | memoryview | None = None) -> None:
+        """Forget the first record, or all of it but the tail *keep*."""
+        batch = self.batch
+        assert batch is not None
+        first = batch[0]
+        if keep is not None:
+            batch.nbytes += len(keep) - first.len
+            batch[0] = first.replace(keep)
+            return
+        batch.nbytes -= first.len
+        del batch[0]
+        if batch.names is not None:
+            del batch.names[0]
+        if not batch:
+            self.batch = None
+
+    def sbcompress(self) -> None:
+        """Join the packets of a stream: many small ones fill the buffer with few bytes."""
+        batch = self.batch
+        if batch is not None and len(batch) > 1:
+            self.batch = Batch((Packet(b"".join(p.data for p in batch)),), batch.nbytes)
+
+    @property
+    def low(self) -> bool:
+        """Whether a paused transport may go on: small bites do not wake it each time."""
+        batch = self.batch
+        return batch is None or (batch.nbytes <= self.hiwat // 2 and len(batch) <= RCV_PACKETS // 2)
+
     def flush(self) -> None:
         """Forget everything."""
         self.batch = None
@@ -180,8 +261,8 @@ class SndBuf(SockBuf):
             self.queue = None
 
     def lowered(self) -> bool:
-        """Say, once, that the buffer was high and is low again."""
-        if self.high and self.cc <= min(self.lowat, self.hiwat):
+        """Say, once, that the buffer was high and is low again: a quarter, and lowat is free."""
+        if self.high and self.cc <= min(self.hiwat // 4, max(0, self.hiwat - self.lowat)):
             self.high = False
             return True
         return False

@@ -29,9 +29,20 @@ from ngksock.kpi.optform import (
 )
 
 if TYPE_CHECKING:
+    from ngksock.kpi.callbacks import Callbacks
     from ngksock.kpi.socket import Socket
 
-__all__ = ["SOL_BSD", "SO_MODE", "WORDS", "HostOption", "OptionWord", "host_option"]
+__all__ = [
+    "SOL_BSD",
+    "SO_MODE",
+    "WORDS",
+    "HostOption",
+    "OptionWord",
+    "forget",
+    "host_option",
+    "recall",
+    "remember",
+]
 
 SOL_BSD: Final = 0xFFFF
 """SOL_SOCKET of FreeBSD and Darwin."""
@@ -238,3 +249,26 @@ class OptionWord(NamedTuple):
 
 WORDS: Final = {row.word: OptionWord(row.word, row.level, row.number, row.form) for row in _TABLE}
 """All words, and what each stands for."""
+
+
+# -- what Python remembers of a socket: few have any, so the dict is made late
+
+
+def recall(so: Callbacks, name: int, default: int = 0) -> int:
+    """Return what was remembered of *so* as option *name* of SOL_SOCKET, or *default*."""
+    if so.remembered is None:
+        return default
+    return so.remembered.get((socket.SOL_SOCKET, name), default)
+
+
+def remember(so: Callbacks, name: int, value: int) -> None:
+    """Remember *value* of *so* as option *name* of SOL_SOCKET."""
+    if so.remembered is None:
+        so.remembered = {}
+    so.remembered[socket.SOL_SOCKET, name] = value
+
+
+def forget(so: Callbacks, name: int) -> None:
+    """Remember nothing of *so* as option *name* of SOL_SOCKET any more."""
+    if so.remembered is not None:
+        so.remembered.pop((socket.SOL_SOCKET, name), None)

@@ -11,7 +11,17 @@ from typing import Final, NamedTuple
 
 from ngksock.kpi import constants as c
 
-__all__ = ["ERROR_HINT", "EVENT", "FINAL", "READ", "TRANSITIONS", "WRITE", "Transition"]
+__all__ = [
+    "ERROR_HINT",
+    "EVENT",
+    "FINAL",
+    "OVER",
+    "READ",
+    "TRANSITIONS",
+    "WAKE",
+    "WRITE",
+    "Transition",
+]
 
 READ: Final = 0
 """The read upcall."""
@@ -24,6 +34,12 @@ EVENT: Final = 2
 
 FINAL: Final = 3
 """The last read upcall, after shutdown removed the callback."""
+
+WAKE: Final = 4
+"""Those who wait on one side may try again."""
+
+OVER: Final = 5
+"""A call that waited has ended by a call of the owner's; it is told now."""
 
 
 class Transition(NamedTuple):

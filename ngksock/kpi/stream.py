@@ -17,6 +17,7 @@ import select
 import socket
 import struct
 import termios
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from ngksock.errors import oserror, words
 from ngksock.kpi.constants import MSG_NOSIGNAL
 from ngksock.kpi.driver import Driver, log
+from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
 from ngksock.kpi.sockbuf import GATHER
 from ngksock.packet import Batch, Packet
@@ -72,6 +74,7 @@ class StreamDriver(Driver):
         self.rcvsize = RCV_MIN
         self.probed = False
         self.short = False
+        self.urgent: bytes | None = None  # None: nobody asked for urgent data
         self.retry: IDelayedCall | None = None
 
     # -- IUserRequests
@@ -81,20 +84,25 @@ class StreamDriver(Driver):
         self.mode = LISTENING
         super().rcvd()
 
-    def accept(self) -> None:
+    def accept(self) -> bool:
         try:
             sock, address = self.sock.accept()
         except BlockingIOError:
             self._episode_ended()
-            return
+            return False
         except OSError as error:
             if error.errno in SHORTAGE and self._is_awaited():
                 self._ran_short(error.errno)
             # Else it is the error of a connection that went away meanwhile,
             # which accept(2) reports to the listener; the next may be well.
-            return
+            return False
         self._episode_ended()
-        self.so.sonewconn(type(self)(self.kpi, sock, True), self.name(address))
+        self._arrived(sock, self.name(address))
+        return True
+
+    def _arrived(self, sock: socket.socket, name: SockAddr) -> None:
+        """A connection came in."""
+        self.so.sonewconn(type(self)(self.kpi, sock, True), name)
 
     def _is_awaited(self) -> bool:
         """Whether a connection waits: accept says EMFILE when there is none, too."""
@@ -152,9 +160,45 @@ class StreamDriver(Driver):
             self._want_write()
         return sent
 
+    def sendmsg(
+        self,
+        pieces: Sequence[bytes | memoryview],
+        flags: int,
+        to: SockAddr,
+        control: list[Control],
+    ) -> int:
+        try:
+            return super().sendmsg(pieces, flags, None, control)
+        except OSError as error:
+            if error.errno in BUSY:
+                self._want_write()
+                raise oserror(errno.EWOULDBLOCK) from None
+            self._lost(folded(error.errno))
+            raise oserror(errno.EPIPE) from None
+
+    def recvoob(self, peek: bool) -> bytes:
+        data = self.urgent or b""
+        if not data:
+            self.urgent = b""
+            data = self.sock.recv(1, socket.MSG_OOB)
+        self.urgent = data if peek else b""
+        return data
+
+    def _save_urgent(self) -> None:
+        """Fetch an urgent byte before the next read goes past it, where it would be lost."""
+        try:
+            self.urgent = self.sock.recv(1, socket.MSG_OOB) or self.urgent
+        except OSError:
+            return  # there is none
+
+    def adopted(self, connected: bool) -> None:
+        if connected:
+            self.mode = CONNECTED
+            super().rcvd()
+
     def rcvd(self) -> None:
         if self.mode == LISTENING:
-            if self.retry is None:
+            if self.retry is None and not self.so.full:
                 super().rcvd()
         elif self.mode == CONNECTED and not self.eof:
             super().rcvd()
@@ -191,14 +235,15 @@ class StreamDriver(Driver):
             if mode == CONNECTED:
                 self._read()
             elif mode == LISTENING:
+                # One, and the owner is told before the next: what he does with
+                # it needs descriptors, too.
                 self.accept()
+                if self.so.full:
+                    self.pause()
             elif mode == CONNECTING:
                 self._finish()
         finally:
             upcalls.drain()
-        if mode == LISTENING and self.so.so_comp and self.reading:
-            # The owner left it there: the rest waits in the backlog.
-            self.pause()
 
     def doWrite(self) -> None:
         upcalls = self.kpi.upcalls
@@ -231,6 +276,8 @@ class StreamDriver(Driver):
     # -- how it is done
 
     def _read(self) -> None:
+        if self.urgent is not None:
+            self._save_urgent()
         try:
             data = self.sock.recv(self.rcvsize)
         except BlockingIOError:
@@ -339,7 +386,7 @@ class StreamDriver(Driver):
             self.writing = False
             self.kpi.reactor.removeWriter(self)
 
-    def _lost(self, error: int) -> None:
+    def _lost(self, error: int, why: str = "") -> None:
         """The connection, or the attempt at one, is no more."""
         was = self.mode
         if was == ENDED:
@@ -350,7 +397,7 @@ class StreamDriver(Driver):
         self.kpi.watch.discard(self)
         if was == CONNECTED and not self.eof:
             self._pull()
-        self.so.soisdisconnected(error)
+        self.so.soisdisconnected(error, why)
 
     def _pull(self) -> None:
         """Take in what arrived before the end and was not read yet."""

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from ngksock.kpi import Socket, SocketKPI
-from ngksock.kpi.constants import SS_NOFDREF
+from ngksock.kpi.constants import FIONBIO, SS_NOFDREF
 from ngksock.packet import Batch, Packet
 
 ANY = ("127.0.0.1", 0)
@@ -115,8 +115,16 @@ class KPITestCase(TestCase):
         self.addCleanup(self.kpi.closeall)
 
     def socket(self, domain: int = INET, type: int = STREAM, protocol: int = 0) -> Socket:
-        """Make a socket."""
-        return self.kpi.socket(domain, type, protocol)
+        """Make a socket in non-blocking mode."""
+        so = self.kpi.socket(domain, type, protocol)
+        so.ioctl(FIONBIO, 1)
+        return so
+
+    def accept(self, so: Socket, flags: int = 0) -> tuple[Socket, Any]:
+        """Accept a connection that waits."""
+        accepted = so.accept(flags)
+        assert isinstance(accepted, tuple)
+        return accepted
 
     def fresh(self, domain: int) -> Any:
         """Return an address of *domain* to bind to, no fixed port in it."""
@@ -153,7 +161,7 @@ class KPITestCase(TestCase):
         self.connect(client.so, listener.so.getsockname())
         await client.until(lambda: 0x5000 in client.told)
         await listener.until(lambda: listener.so.so_comp)
-        accepted, _name = listener.so.accept()
+        accepted, _name = self.accept(listener.so)
         listener.so.close()
         client.told.clear()
         return client, Owner(accepted, reads)

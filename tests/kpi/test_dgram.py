@@ -98,7 +98,7 @@ class DgramTests(KPITestCase):
         self.assertEqual(errno.EISCONN, client.lasterror)
 
     async def test_refused(self) -> None:
-        """What a connected peer refuses is counted, remembered, and stops nothing."""
+        """What a connected peer refuses is counted, told once, and stops nothing."""
         gone = self.bound()
         name = gone.so.getsockname()
         gone.so.close()
@@ -115,7 +115,8 @@ class DgramTests(KPITestCase):
         server.so.sendbatch(to(server.names[0], b"back"))
         await client.until(lambda: client.received)
         self.assertEqual([b"back"], client.received)
-        self.assertIsNone(client.error)
+        self.assertEqual(errno.ECONNREFUSED, client.error)
+        self.assertEqual(0, client.so.so_error)
 
     def test_refused_nameless(self) -> None:
         """A batch with names steps over refusals as well where a packet has none."""
@@ -230,7 +231,7 @@ class DgramTests(KPITestCase):
         self.assertIn("CAP_NET_RAW", error.strerror)
 
     def test_error_with_input(self) -> None:
-        """A refusal that a read meets is counted, and the reading goes on."""
+        """A refusal that a read meets is counted and told once; the reading goes on."""
         gone = self.bound()
         name = gone.so.getsockname()
         gone.so.close()
@@ -239,6 +240,7 @@ class DgramTests(KPITestCase):
         so.sendbatch(packets(b"x"))
         driver(so).doRead()
         self.assertEqual({errno.ECONNREFUSED: 1}, so.senderrors)
+        self.assertEqual(errno.ECONNREFUSED, self.errno_of(so.receivebatch, 1))
         self.assertEqual(errno.EWOULDBLOCK, self.errno_of(so.receivebatch, 1))
 
     def test_reactor_ends(self) -> None:

@@ -163,12 +163,12 @@ class BufferTests(SynchronousTestCase):
         self.assertEqual([n if n % 3 else None for n in range(len(contents))], names)
 
     def test_marks(self) -> None:
-        """so_snd is lowered once, at its low mark, after it was at its high one."""
+        """so_snd is lowered once, when three quarters are free, after it was at its high mark."""
         snd = SndBuf()
         self.assertFalse(snd.lowered())
         snd.append(Batch([Packet(bytes(c.SB_HIWAT))]), 0)
         self.assertEqual(0, snd.space)
-        snd.sbdrop(c.SB_HIWAT - c.SND_LOWAT - 1)
+        snd.sbdrop(c.SB_HIWAT - c.SB_HIWAT // 4 - 1)
         self.assertFalse(snd.lowered())
         snd.sbdrop(1)
         self.assertTrue(snd.lowered())

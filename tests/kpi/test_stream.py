@@ -165,7 +165,7 @@ class ConnectTests(KPITestCase):
         self.assertEqual(5, client.so.sndcount)
         client.so.shutdown(c.SHUT_WR)
         await listener.until(lambda: listener.so.so_comp)
-        server = Owner(listener.so.accept()[0])
+        server = Owner(self.accept(listener.so)[0])
         await server.until(lambda: server.eof)
         self.assertEqual(b"early", server.data)
 
@@ -177,7 +177,7 @@ class ConnectTests(KPITestCase):
         client.sendbatch(packets(b"last words"))
         done = client.close()
         await listener.until(lambda: listener.so.so_comp)
-        server = Owner(listener.so.accept()[0])
+        server = Owner(self.accept(listener.so)[0])
         await server.until(lambda: server.eof)
         self.assertEqual(b"last words", server.data)
         await done

@@ -1,0 +1,155 @@
+"""What TLS is told before a connection begins: one immutable value."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from service_identity.hazmat import DNS_ID, IPAddress_ID
+
+from ngksock.errors import oserror
+from ngksock.kpi import tlscert
+
+__all__ = ["VERSIONS", "TLSConfig", "identity_of"]
+
+VERSIONS: Final = ("1.2", "1.3")
+"""What ``minversion`` may be."""
+
+
+@dataclass(frozen=True)
+class TLSConfig:
+    """
+    How to be a TLS client or a TLS server.
+
+    Args:
+        cert: PEM file of our certificate and its chain; "" for none.
+        key: PEM file of its key; "" when it is in *cert* too.
+        ca: PEM file of who is trusted; "" for the system's (client only).
+        verify: Check the peer's certificate; as a server: require one, signed
+            by *ca*.  None: a client does, a server does not.
+        servername: The name the server must have, and is asked for; "" for
+            the address that is connected to.
+        alpn: Protocols to offer or to choose from, the best first.
+        minversion: "1.2" or "1.3".
+        certdir: Folder of PEM files, certificate, chain and key each; one is
+            chosen by the name the client asks for, else *cert* serves, else
+            the first file.
+        keylog: File the secrets are appended to, for wireshark; "" for none.
+        timeout: Seconds a handshake may take.
+    """
+
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+    verify: bool | None = None
+    servername: str = ""
+    alpn: tuple[str, ...] = ()
+    minversion: str = "1.2"
+    certdir: str = ""
+    keylog: str = ""
+    timeout: float = 10.0
+
+    def check(self) -> None:
+        """
+        Look at the values, and at no file.
+
+        Raises:
+            OSError: EINVAL, with a sentence.
+        """
+        if self.minversion not in VERSIONS:
+            raise oserror(errno.EINVAL, f"minversion is 1.2 or 1.3, not {self.minversion!r}")
+        if not 0 < self.timeout < 1e6:
+            raise oserror(errno.EINVAL, f"{self.timeout:g} s is no time for a handshake")
+        for name in self.alpn:
+            if not 0 < len(name.encode()) < 256:
+                raise oserror(errno.EINVAL, "a protocol's name has 1 to 255 bytes")
+        if self.servername:
+            identity_of(self.servername)
+        for path in (self.cert, self.key, self.ca, self.certdir, self.keylog):
+            if "\0" in path:
+                raise oserror(errno.EINVAL, f"{path!r} is not a path")
+
+    def check_connect(self) -> None:
+        """As `check`, and what a client needs besides."""
+        self.check()
+        if self.key and not self.cert:
+            raise oserror(errno.EINVAL, "a key is given, and no certificate")
+
+    def check_listen(self) -> None:
+        """As `check`, and what a server needs besides."""
+        self.check_connect()
+        if not self.cert and not self.certdir:
+            raise oserror(errno.EINVAL, "who listens needs a certificate: set cert or certdir")
+        if self.verify and not self.ca:
+            raise oserror(errno.EINVAL, "who verifies clients needs ca: whom may they be signed by")
+
+    def load(self) -> None:
+        """
+        Look at the values, and whether all files can be used.
+
+        Raises:
+            OSError: EINVAL, ENOENT, EACCES, EISDIR, ENOTDIR, with a sentence.
+        """
+        self.check_connect()
+        if self.cert:
+            tlscert.load_identity(self.cert, self.key)
+        if self.ca:
+            tlscert.load_authorities(self.ca)
+        if self.certdir:
+            for path in tlscert.pem_files(self.certdir):
+                tlscert.load_identity(path)
+        if self.keylog:
+            append(self.keylog, b"")
+
+    def absolute(self, full: Callable[[bytes], bytes]) -> TLSConfig:
+        """Return this with each path made whole by *full*."""
+
+        def whole(path: str) -> str:
+            return path and os.fsdecode(full(os.fsencode(path)))
+
+        return replace(
+            self,
+            cert=whole(self.cert),
+            key=whole(self.key),
+            ca=whole(self.ca),
+            certdir=whole(self.certdir),
+            keylog=whole(self.keylog),
+        )
+
+
+def identity_of(name: str) -> Any:
+    """
+    Return what a certificate must vouch for: a DNS name, or an address.
+
+    Raises:
+        OSError: EINVAL, it is neither.
+    """
+    bare = name.partition("%")[0]
+    for kind in (IPAddress_ID, DNS_ID):
+        try:
+            return kind(bare)
+        except ValueError:  # of the idna package too
+            continue
+    raise oserror(errno.EINVAL, f"{name!r} is not the name of a server")
+
+
+def append(path: str, line: bytes) -> None:
+    """
+    Append *line* to the key log at *path*, which only its owner may read.
+
+    Raises:
+        OSError: As open(2) and write(2).
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        code = error.errno or errno.EIO
+        raise oserror(code, f"the key log {path}: {os.strerror(code).lower()}") from None
+    try:
+        if line:
+            os.write(file, line + b"\n")
+    finally:
+        os.close(file)
