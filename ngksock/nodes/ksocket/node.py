@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from errno import (
     EALREADY,
-    ECONNABORTED,
     EINPROGRESS,
     EINVAL,
     EISCONN,
-    ENOBUFS,
-    ENXIO,
     EOPNOTSUPP,
-    errorcode,
 )
-from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, Final
 
 from ngksock.kpi import Socket, SocketKPI
 from ngksock.kpi.constants import (
+    FIONBIO,
     MSG_DONTWAIT,
-    SHUT_WR,
     SO_FILT_HINT_CONNECTED,
     SO_FILT_HINT_DISCONNECTED,
 )
 from ngksock.kpi.sockopt import host_option
-from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag, command, command_later
-from ngksock.netgraph.hook import one_by_one
+from ngksock.netgraph import Hook, Reply, command, command_later
 from ngksock.netgraph.layout import INT32
 from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
 from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
-from ngksock.nodes.ksocket.describe import addresses, describe
+from ngksock.nodes.ksocket.datapath import OWN_COOKIE, DataPath
+from ngksock.nodes.ksocket.describe import describe
 from ngksock.nodes.ksocket.family import Kind
 from ngksock.nodes.ksocket.option import (
     OPTION_NAME,
@@ -38,19 +33,11 @@ from ngksock.nodes.ksocket.option import (
     OptionName,
     Sockopt,
 )
-from ngksock.nodes.ksocket.tags import COOKIE, AddressTags, destination
+from ngksock.nodes.ksocket.tags import COOKIE
 from ngksock.plugin import NodeType
 
 __all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
 
-OWN_COOKIE: Final = 1750000200
-"""Of the messages FreeBSD's ksocket does not have."""
-RESET_TAG: Final = 1
-"""Under our own cookie, on an end-of-file mark: the stream was cut off, not ended."""
-CUT: Final = Packet(b"", (Tag(OWN_COOKIE, RESET_TAG, b""),), True)
-
-ROUND: Final = 64
-"""Packets taken from the socket at a time."""
 MEMBERSHIPS: Final = {(0, 12), (0, 13), (41, 12), (41, 13)}
 """Options that add up: each group is joined and left by itself."""
 REPLY_SPACE: Final = 1024
@@ -66,7 +53,7 @@ def kpi_of(graph: Any) -> SocketKPI:
     return kpi
 
 
-class KSocket(Node):
+class KSocket(DataPath):
     """
     A socket as a node.
 
@@ -77,25 +64,10 @@ class KSocket(Node):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind: Kind | None = None
-        self.so: Socket | None = None
-        self.hook: Hook | None = None
-        self.cloned = False
         self.parent: KSocket | None = None
         self.embryos: list[KSocket] = []
         self.settings: dict[tuple[str, object], str] = {}
-        self.lasterror = 0
-        self._target = ""
-        self._high = False
-        self._eof_seen = False  # the mark went out of the hook
-        self._eof_received = False  # the mark came in
-        self._cut = False
-        self._abandoned = False  # by its neighbour, while it was connecting
-        self._listening = False
-        self._connecting: Reply[int] | None = None
         self._accepting: Reply[Accepted] | None = None
-        self._tags = AddressTags()
-        self._reading = False
 
     # -- life
 
@@ -112,6 +84,7 @@ class KSocket(Node):
         if not self.graph.checking:
             kind = self.kind
             self.so = kpi_of(self.graph).socket(kind.domain, kind.type, kind.protocol)
+            self.so.ioctl(FIONBIO, 1)  # a node never waits
 
     def connect(self, hook: Hook) -> None:
         """Decide how packets go out, and begin to listen to the socket."""
@@ -150,182 +123,7 @@ class KSocket(Node):
         for embryo in list(self.embryos):
             self.graph.rmnode(embryo)
 
-    # -- from the hook to the socket (§7.10)
-
-    def _stream_data(self, hook: Hook, packet: Packet) -> None:
-        if packet.eof:
-            self._shut(packet)
-        elif packet.len:
-            self._send_stream(Batch((packet,), packet.len))
-
-    def _stream_batch(self, hook: Hook, batch: Batch) -> None:
-        if any(packet.eof for packet in batch):
-            one_by_one(self._stream_data, hook, batch)
-        elif batch.nbytes:
-            try:
-                self._send_stream(batch)
-            except OSError as error:
-                hook.peer.drop(error.errno or EINVAL, len(batch))
-
-    def _send_stream(self, batch: Batch) -> None:
-        so = self._socket()
-        try:
-            so.sendbatch(batch)
-        except OSError as error:
-            if error.errno == ENOBUFS and not all(packet.record for packet in batch):
-                # Whoever feeds it does not heed rcvflow; a stream with a hole
-                # in it would be worse than none (house.md "Back-pressure").
-                self._fail(ENOBUFS, abort=True)
-            raise
-        if not self._high and so.sndspace() <= 0:
-            self._high = True
-            if self.hook is not None:
-                self.hook.send_flow(True)
-
-    def _shut(self, mark: Packet = EOF) -> None:
-        """Tell the peer that no more comes, once the queue is empty; of a cut, end."""
-        if mark.find_tag(OWN_COOKIE, RESET_TAG) is not None:
-            self._cut = True
-            self._abandoned = self._connecting is not None
-            self.graph.rmnode_self(self)
-            return
-        self._socket().shutdown(SHUT_WR)
-        self._eof_received = True
-        self._finish()
-
-    def _dgram_data(self, hook: Hook, packet: Packet) -> None:
-        if packet.eof:
-            return
-        so = self._socket()
-        batch = Batch((packet,), packet.len)
-        name = destination(packet, self.id, self._kind().family)
-        if name is not None:
-            batch.names = [name]
-        if not so.sendbatch(batch):
-            raise OSError(so.lasterror, f"ksocket {self!r} could not send a datagram")
-
-    def _dgram_batch(self, hook: Hook, batch: Batch) -> None:
-        so = self.so
-        if so is None:
-            hook.peer.drop(ENXIO, len(batch))
-            return
-        if any(packet.eof or packet.tags for packet in batch):
-            batch = Batch(packet for packet in batch if not packet.eof)
-            family = self._kind().family
-            names = [destination(packet, self.id, family) for packet in batch]
-            # Tags of other nodes are none for this one: then the batch goes the short way.
-            batch.names = names if any(name is not None for name in names) else None
-        try:
-            lost = len(batch) - so.sendbatch(batch)
-        except OSError as error:  # its own side was shut
-            hook.peer.drop(error.errno or EINVAL, len(batch))
-            return
-        if lost:
-            hook.peer.drop(so.lasterror, lost)
-
-    # -- from the socket to the hook (§7.11)
-
-    def rcvflow(self, hook: Hook, high: bool) -> None:
-        """Hold a stream while a sink asks for it; go on when none does."""
-        if not hook.high:
-            self.graph.work.call(self._read)
-
-    def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
-        if self._listening:
-            self._accept()
-        elif self._connecting is None:
-            self._read()
-
-    def _writable(self, so: Socket, cookie: None, waitf: int) -> None:
-        if self._high and so.sndspace() > 0:
-            self._high = False
-            if self.hook is not None:
-                self.hook.send_flow(False)
-        self._finish()
-
-    def _event(self, so: Socket, cookie: None, event: int) -> None:
-        """A connection was made, or it ended; upcalls do not tell which came first."""
-        if self._connecting is not None:
-            if event & SO_FILT_HINT_DISCONNECTED:
-                error = so.getsockopt(SOL_SOCKET, SO_ERROR)
-                assert isinstance(error, int)
-                self._fail(error or ECONNABORTED)
-                return
-            reply, self._connecting = self._connecting, None
-            reply(0)
-        self._read()
-
-    def _read(self) -> None:
-        """Send on what the socket has, as long as the graph takes it."""
-        so, hook = self.so, self.hook
-        if so is None or hook is None or self._reading or self._listening:
-            return
-        assert self.kind is not None
-        self._reading = True
-        try:
-            while so.readable and hook.valid and not self._eof_seen:
-                if hook.high and self.kind.connected:
-                    break  # datagrams are never held: where there is no room they are lost
-                batch = so.receivebatch(ROUND)
-                if self.kind.connected:
-                    if not batch:
-                        self._eof_seen = True
-                        hook.send_batch(Batch((EOF,), 0))
-                        break
-                else:
-                    self._tags.mark(batch, self.id)
-                hook.send_batch(batch)
-        except BlockingIOError:
-            return  # an upcall follows when there is more
-        except OSError as error:
-            self._received_error(error.errno or EINVAL)
-        finally:
-            self._reading = False
-        self._finish()
-
-    def _received_error(self, errno: int) -> None:
-        assert self.kind is not None
-        if self.kind.connected:
-            self._fail(errno)
-        else:
-            self.lasterror = errno  # a datagram of ours was refused (§7.11)
-
-    def _finish(self) -> None:
-        """End once both directions of the connection have."""
-        so = self.so
-        if self._eof_seen and so is not None and not so.isconnected() and not so.sndcount:
-            self.graph.rmnode_self(self)
-
-    def _fail(self, errno: int, abort: bool = False) -> None:
-        """The socket is of no use any more: tell who waits, and end."""
-        self.lasterror = errno
-        reply = self._connecting
-        told = reply is not None and reply.source in self.graph.nodes
-        if not self.cloned and not told:  # what clients do to their connections is no news
-            where, name = self._target or addresses(self.so), errorcode.get(errno, str(errno))
-            self.graph.report(f"ksocket {self!r} ({where}) failed: {name}", None)
-        if reply is not None:
-            self._connecting = None
-            reply(errno)
-        if self.hook is not None and not self._eof_seen:
-            self._eof_seen = True
-            self.hook.send_batch(Batch((CUT,), 0))
-        if abort and self.so is not None:
-            so, self.so = self.so, None
-            so.abort()
-        self.graph.rmnode_self(self)
-
     # -- messages
-
-    def _socket(self) -> Socket:
-        if self.so is None:
-            raise OSError(ENXIO, f"ksocket {self!r} has no socket")
-        return self.so
-
-    def _kind(self) -> Kind:
-        if self.kind is None:
-            raise OSError(ENXIO, f"ksocket {self!r} has no socket")
-        return self.kind
 
     def _remember(self, command: str, text: str, which: object = None) -> None:
         """Keep what `config` tells; of a command, and of *which* it is about, the last counts."""
@@ -426,6 +224,12 @@ class KSocket(Node):
         """Withdraw the request to accept; it is never answered."""
         self._accepting = None
 
+    def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
+        if self._listening:
+            self._accept()
+        else:
+            super()._readable(so, cookie, waitf)
+
     def _accept(self) -> None:
         """Give a waiting connection to the waiting request."""
         reply, so = self._accepting, self.so
@@ -435,13 +239,15 @@ class KSocket(Node):
             self._accepting = None  # whoever asked is gone; the connection waits for the next
             return
         try:
-            connection, name = so.accept(MSG_DONTWAIT)
+            accepted = so.accept(MSG_DONTWAIT)
+            assert isinstance(accepted, tuple)  # a Deferred only of a call that waits
         except BlockingIOError:
             return
         except OSError as error:
             self.lasterror = error.errno or EINVAL
             return
         self._accepting = None
+        connection, name = accepted
         clone = KSocket()
         clone.kind, clone.so, clone.cloned, clone.parent = self.kind, connection, True, self
         self.embryos.append(clone)
