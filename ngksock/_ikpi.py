@@ -76,7 +76,8 @@ class ISocketKPIProvider(Interface):
             ISocketKPI and IBatchSocket, as `socket` does; not ``iskernel``.
 
         Raises:
-            OSError: EBADF, it is closed.  Else as `socket`.
+            OSError: EBADF, it is closed.  EOPNOTSUPP, this provider's
+                sockets are not the host's.  Else as `socket`.
         """
 
     def absolute(path: str | bytes) -> str:
@@ -149,7 +150,7 @@ class ISocketFilter(Interface):
 
         Returns:
             None, or ``ngksock.kpi.EJUSTRETURN``: let accept succeed and make
-            the socket defunct.
+            the socket defunct.  Anything else is a bug, and EPERM.
 
         Raises:
             OSError: *so* is closed, and accept fails with this.
@@ -229,6 +230,9 @@ class IUserRequests(Interface):
 
     The driver moves bytes and holds no rule of state: the socket has decided
     before it asks.  Addresses are checked; local ones are bytes, in full.
+    ``detach`` and ``abort`` may follow each other, and must then do nothing.
+    ``so.full`` tells a listener that no more connections may wait, and
+    ``so.truncated`` counts what was too long.
     What happens it tells the socket by ``sbappend``, ``sbappendbatch``,
     ``sowwakeup``, ``sospace``, ``soerror``, ``sosenderror``, ``sonewconn``,
     ``soisconnected``, ``socantrcvmore`` and ``soisdisconnected``, and drains the upcalls at the
@@ -289,7 +293,8 @@ class IUserRequests(Interface):
             The bytes taken.
 
         Raises:
-            OSError: EWOULDBLOCK, not now.  EOPNOTSUPP, not by this driver.
+            OSError: EWOULDBLOCK, not now: ``so.sowwakeup()`` (a stream's) or
+                ``so.sospace()`` follows.  EOPNOTSUPP, not by this driver.
                 Else as sendmsg(2).  On a stream it is over, and ``so`` told.
         """
 

@@ -163,7 +163,8 @@ class ISocketLife(Interface):
         has it, for as long as there is progress within 30 s (or SO_LINGER's
         time), and is reset after that.  What comes in meanwhile is dropped.
         SO_LINGER of 0 resets at once.  Connections that wait for `accept`
-        are reset.
+        are reset.  (XNU resets as well when something that came in was not
+        read; here nothing that was sent is lost by that.)
 
         Returns:
             Fires with None when the descriptor is closed, mostly at once.

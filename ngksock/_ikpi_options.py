@@ -70,7 +70,8 @@ class ISocketOptions(Interface):
             An int for FIONREAD, SIOCATMARK and SIOCGPGRP; None or bytes else.
 
         Raises:
-            OSError: EOPNOTSUPP, the host has no such request.
+            OSError: EOPNOTSUPP, the host has no such request.  EINVAL, not an
+                argument of it.
         """
 
     def settclassopt(value: int) -> None:
@@ -98,7 +99,7 @@ class ISocketOptions(Interface):
 
         In background, packets carry DSCP CS1 and SO_PRIORITY 1 whatever the
         traffic class says; RECVBG clamps the receive window.  Other bits are
-        ignored.
+        ignored.  The option SO_TRAFFIC_MGT, of our own, tells the bits.
         """
 
     def clear_traffic_mgt_flags(flags: int) -> None:

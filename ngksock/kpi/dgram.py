@@ -96,7 +96,7 @@ class DgramDriver(Driver):
             raise
 
     def _await_space(self) -> None:
-        """Have ``so.sowwakeup`` called once the system may take a datagram again."""
+        """Have ``so.sospace`` called once the system may take a datagram again."""
         if self.sock.family == socket.AF_UNIX and not self.connected:
             # Writable all the time: it is the receiver who has no room.
             if self.waiting is None:

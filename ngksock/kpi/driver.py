@@ -33,6 +33,9 @@ __all__ = ["Driver"]
 
 log = Logger(namespace="ngksock.kpi")
 
+OPTION_MAX = 1024
+"""Bytes that Python's getsockopt returns at most."""
+
 _ABORT = struct.pack("ii", 1, 0)
 _FORCE = {  # option: (its privileged twin on Linux, how it is written)
     socket.SO_RCVBUF: (33, "so_rcvbuf"),
@@ -141,7 +144,7 @@ class Driver(FileDescriptor):
     ) -> int | bytes:
         if value is None:
             if length:
-                return self.sock.getsockopt(level, name, length)
+                return self.sock.getsockopt(level, name, min(length, OPTION_MAX))
             return self.sock.getsockopt(level, name)
         if level == socket.SOL_SOCKET and name in _FORCE and isinstance(value, int):
             self._setbuf(name, value)

@@ -21,6 +21,7 @@ from ngksock.kpi.protosw import pffindproto
 
 if TYPE_CHECKING:
     from ngksock.kpi.callbacks import Callbacks
+    from ngksock.kpi.socket import Socket
 
 __all__ = ["Filters"]
 
@@ -96,8 +97,12 @@ class Filters:
 
     # -- for the sockets
 
-    def attach(self, so: Callbacks) -> None:
-        """Ask every filter that *so* is of interest to; its listener is locked meanwhile."""
+    def attach(self, so: Socket) -> None:
+        """
+        Ask every filter that *so* is of interest to; its listener is locked meanwhile.
+
+        A filter may close *so*: nobody will accept it then.
+        """
         kind = so.proto[:3]
         head = so.so_head
         for one in list(self._registered):
@@ -118,6 +123,8 @@ class Filters:
             self._attached.setdefault(so, []).append((one.filter, cookie))
         if so.state & SS_NOFDREF:  # closed by a filter
             self.detach(so)
+            if head is not None and head.so_comp is not None and so in head.so_comp:
+                head.so_comp.remove(so)
 
     def accept(self, listener: Any, so: Callbacks, local: Any, remote: Any) -> int | None:
         """

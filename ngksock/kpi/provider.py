@@ -89,21 +89,34 @@ class SocketKPI:
         cookie: Any = None,
     ) -> Socket:
         proto = pffindproto(domain, type, protocol)
-        so = self.newconn(proto, self._drivers(self, proto))
+        so = self._new(proto, self._drivers(self, proto), callback, cookie)
+        return so
+
+    def adopt(self, sock: Any) -> Socket:
+        if self._drivers is not _open:
+            raise oserror(errno.EOPNOTSUPP, "these sockets are not the host's")
+        if not isinstance(sock, socket.socket) or sock.fileno() < 0:
+            raise oserror(errno.EBADF, "an open socket.socket is needed")
+        proto = pffindproto(sock.family, sock.type, sock.proto)
+        ours = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        so = self._new(proto, proto.driver(self, ours))
+        so.adopted()
+        return so
+
+    def _new(
+        self,
+        proto: Protosw,
+        driver: IUserRequests,
+        callback: SockUpcall | None = None,
+        cookie: Any = None,
+    ) -> Socket:
+        """Make a socket that no listener made."""
+        so = self.newconn(proto, driver)
         if os.geteuid() == 0:
             so.state |= SS_PRIV
         so.setupcall(callback, cookie)
         if self.filters.active:
             self.filters.attach(so)
-        return so
-
-    def adopt(self, sock: Any) -> Socket:
-        if not isinstance(sock, socket.socket) or sock.fileno() < 0:
-            raise oserror(errno.EBADF, "an open socket.socket is needed")
-        proto = pffindproto(sock.family, sock.type, sock.proto)
-        ours = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        so = self.newconn(proto, proto.driver(self, ours))
-        so.adopted()
         return so
 
     def absolute(self, path: SockAddr) -> str:

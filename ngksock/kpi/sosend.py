@@ -14,6 +14,7 @@ from ngksock.kpi import constants as c
 from ngksock.kpi.lower import WOULD_BLOCK
 from ngksock.kpi.mbuf import Mbuf
 from ngksock.kpi.msghdr import Control
+from ngksock.kpi.traffic import marked
 from ngksock.kpi.wait import Call
 from ngksock.packet import Batch, Packet
 
@@ -60,7 +61,7 @@ class Sending(Call[int]):
         self.flags = flags
         self.views = [view for view in views if view.nbytes]
         self.to = to
-        self.control = control
+        self.control = marked(so, control)
         self.whole = whole
         self.waits = waits
         self.total = sum(view.nbytes for view in self.views)

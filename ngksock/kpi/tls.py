@@ -16,6 +16,7 @@ import errno
 import socket
 import struct
 import termios
+from contextlib import suppress
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -107,7 +108,7 @@ class TLSDriver(Handshake):
 
     def outq(self) -> int:
         if self.mode != CONNECTED:
-            return super().outq()
+            return 0  # a handshake's bytes are nobody's
         left = super().outq() + self.records.waiting
         if not left and not self.notified and self.sock.family == socket.AF_UNIX:
             # There must be room for the alert that detach sends.
@@ -207,6 +208,10 @@ class TLSDriver(Handshake):
         self._stop_limit()
         if was == CONNECTED and not self.eof and not why:
             error, why = self._pull_all(error)
+        if self.shaking:
+            # The owner may take its time to close; the peer need not wait.
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
         self._fail(error, why)
 
     def _keep_session(self) -> None:

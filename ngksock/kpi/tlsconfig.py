@@ -127,12 +127,18 @@ def identity_of(name: str) -> Any:
     Raises:
         OSError: EINVAL, it is neither.
     """
-    bare = name.partition("%")[0]
-    for kind in (IPAddress_ID, DNS_ID):
-        try:
-            return kind(bare)
-        except ValueError:  # of the idna package too
-            continue
+    bare = name.partition("%")[0].removesuffix(".")
+    try:
+        return IPAddress_ID(bare)
+    except ValueError:
+        pass
+    try:
+        found = DNS_ID(bare)
+    except ValueError:  # of the idna package too
+        raise oserror(errno.EINVAL, f"{name!r} is not the name of a server") from None
+    labels = found.hostname.split(b".")
+    if len(found.hostname) <= 253 and all(0 < len(label) <= 63 for label in labels):
+        return found
     raise oserror(errno.EINVAL, f"{name!r} is not the name of a server")
 
 

@@ -9,6 +9,7 @@ it began with too.
 from __future__ import annotations
 
 import datetime
+import errno
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -68,11 +69,16 @@ class Expected:
 
 
 class _Files:
-    """What was loaded out of files, each with the stamps it had."""
+    """
+    What was loaded out of files, each with the stamps it had.
+
+    ``fresh`` is whether anything was loaded, and not all taken from before.
+    """
 
     def __init__(self, config: TLSConfig, before: _Files | None) -> None:
         self.config = config
         self.stamps = seen(config)  # before reading: a change meanwhile is seen later
+        self.fresh = False
         self._before = before
         self._loaded: dict[tuple[str, ...], tuple[list[Stamp], Any]] = {}
 
@@ -92,6 +98,7 @@ class _Files:
             value = None if was is None else was[1]
             try:
                 value = call(*paths)
+                self.fresh = True
                 if isinstance(value, Identity):
                     _warn(value)
             except OSError as error:
@@ -138,14 +145,18 @@ class ServerContexts(_Files):
                 self._paths = before._paths
         loaded = [self.load(tlscert.load_identity, path) for path in self._paths]
         identities = [identity for identity in loaded if identity is not None]
-        default = first or identities[0]
-        made = {id(default): self._context(default, trusted)}
-        self.default = made[id(default)]
+        self.default: SSL.Context
         self._named: dict[str, SSL.Context] = {}
-        for name, identity in tlscert.all_names(identities).items():
-            if id(identity) not in made:
-                made[id(identity)] = self._context(identity, trusted)
-            self._named[name] = made[id(identity)]
+        if first is not None or identities:
+            default = first or identities[0]
+            made = {id(default): self._context(default, trusted)}
+            self.default = made[id(default)]
+            for name, identity in tlscert.all_names(identities).items():
+                if id(identity) not in made:
+                    made[id(identity)] = self._context(identity, trusted)
+                self._named[name] = made[id(identity)]
+        elif before is not None:  # all bad by now
+            self.default, self._named = before.default, before._named
         self.done()
 
     def _context(self, identity: Identity, trusted: Sequence[x509.Certificate]) -> SSL.Context:
@@ -260,7 +271,7 @@ def _context(method: int, config: TLSConfig, identity: Identity | None) -> SSL.C
         except SSL.Error as error:
             words = ", ".join(str(entry[-1]) for entry in error.args[0])
             raise oserror(
-                22, f"TLS cannot use the certificate in {identity.path}: {words}"
+                errno.EINVAL, f"TLS cannot use the certificate in {identity.path}: {words}"
             ) from None
     if config.keylog:
         tlsconfig.append(config.keylog, b"")

@@ -160,6 +160,7 @@ def settls(so: Socket, config: TLSConfig) -> None:
             Else as `TLSConfig.load`.
     """
     driver = _driver(so)
+    config.check()
     config = config.absolute(so.kpi.paths.absolute)
     config.load()
     driver.configure(config)

@@ -52,7 +52,8 @@ class Served:
         old = self.contexts
         if seen(old.config) != old.stamps:
             self.contexts = ServerContexts(old.config, old)
-            log.info("certificates were loaded again: {path}", path=_where(old.config))
+            if self.contexts.fresh:
+                log.info("certificates were loaded again: {path}", path=_where(old.config))
 
 
 class Certificates:

@@ -41,6 +41,9 @@ __all__ = ["Handshake"]
 EMBRYOS: Final = 1024
 """So many handshakes a listener has under way; the rest waits in the backlog."""
 
+LINES: Final = 20
+"""So many failed handshakes are logged a second."""
+
 
 class Handshake(StreamDriver):
     """
@@ -65,6 +68,7 @@ class Handshake(StreamDriver):
         self.peer: SockAddr = None
         self.served: Served | None = None
         self.embryos: set[Handshake] = set()
+        self._second = self._lines = 0
 
     # -- options
 
@@ -105,7 +109,17 @@ class Handshake(StreamDriver):
     def listen(self, backlog: int) -> None:
         if self.served is None:
             self.served = certificates(self.kpi).serve(self.config)
-        super().listen(backlog)
+        try:
+            super().listen(backlog)
+        except OSError:
+            if self.mode != LISTENING:
+                self._serve_no_more()
+            raise
+
+    def _serve_no_more(self) -> None:
+        if self.served is not None:
+            certificates(self.kpi).discard(self.served)
+            self.served = None
 
     def connect(self, to: SockAddr) -> bool:
         name = self.config.servername
@@ -130,9 +144,9 @@ class Handshake(StreamDriver):
         for embryo in list(self.embryos):
             embryo.abort()
         self.embryos.clear()
-        if self.served is not None:
-            certificates(self.kpi).discard(self.served)
-            self.served = None
+        self._serve_no_more()
+        self.shaken = False
+        vars(self).pop("records", None)  # OpenSSL's memory need not wait for the collector
         super().detach()
 
     # -- connections that come in
@@ -152,7 +166,7 @@ class Handshake(StreamDriver):
         """This is an embryo of *head*'s no more."""
         self.head = None
         head.embryos.discard(self)
-        if head.mode == LISTENING and not head.reading and not head.so.so_comp:
+        if head.mode == LISTENING and not head.reading:
             head.rcvd()
 
     # -- the handshake
@@ -246,13 +260,20 @@ class Handshake(StreamDriver):
         if head is None:
             self.so.soisdisconnected(error, why)
             return
-        log.info(
-            "the TLS handshake with {peer} failed: {why}",
-            peer=self.peer or "a local peer",
-            why=why or words(error),
-        )
+        head._tell(self.peer or "a local peer", why or words(error))
         self.detach()
         self._left(head)
+
+    def _tell(self, peer: SockAddr, why: str) -> None:
+        """Log that a handshake failed; of very many a second only the first ones."""
+        second = int(self.kpi.clock.seconds())
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines < LINES:
+            log.info("the TLS handshake with {peer} failed: {why}", peer=peer, why=why)
+        elif self._lines == LINES:
+            log.info("more TLS handshakes fail, too many to tell of each")
 
     # -- what the established connection does
 
@@ -269,6 +290,7 @@ class Handshake(StreamDriver):
         upcalls.hold()
         try:
             self._finish()  # an alert may have come
-            self._lost(self.take_error() or errno.ECONNRESET, CUT_EARLY)
+            early = CUT_EARLY if self.mode == CONNECTING else ""
+            self._lost(self.take_error() or errno.ECONNRESET, early)
         finally:
             upcalls.drain()

@@ -146,7 +146,7 @@ def set_service(so: Callbacks, value: int) -> None:
 def _enter_class(so: Callbacks, value: int) -> None:
     remember(so, c.SO_TRAFFIC_CLASS, value)
     mark = CLASSES[value]
-    _mark(so, mark.tos if _marks_dscp(so) else None, mark.priority)
+    _mark(so, mark.tos if so.kpi.marks_dscp else None, mark.priority)
 
 
 def settclassopt(so: Callbacks, value: int) -> None:
@@ -245,7 +245,7 @@ def _into_background(so: Callbacks) -> None:
     for name, option in ((_SAVED_TOS, byte), (_SAVED_PRIORITY, _PRIORITY)):
         with suppress(OSError):
             remember(so, name, 0 if option is None else _ask(so, option))
-    _write(so, _BACKGROUND.tos if _marks_dscp(so) else None, _BACKGROUND.priority)
+    _write(so, _BACKGROUND.tos if so.kpi.marks_dscp else None, _BACKGROUND.priority)
 
 
 def _out_of_background(so: Callbacks) -> None:
@@ -304,7 +304,7 @@ def marked(so: Callbacks, control: list[Control]) -> list[Control]:
             kept.append(one)
     if chosen is None or byte is None or so.proto.connrequired or background:
         return kept
-    if _marks_dscp(so):
+    if so.kpi.marks_dscp:
         kept.append((*byte, struct.pack("i", chosen.tos)))
     return kept
 
@@ -322,10 +322,6 @@ def _class_of_message(name: int, data: bytes) -> Mark | None:
 
 
 # -- marks
-
-
-def _marks_dscp(so: Callbacks) -> bool:
-    return bool(getattr(so.kpi, "marks_dscp", True))
 
 
 def _mark(so: Callbacks, tos: int | None, priority: int) -> None:

@@ -205,6 +205,24 @@ class AcceptTests(FilterCase):
         local = accepted.getsockname()
         self.assertEqual(("f", "accept", listener.so, accepted, local, name), self.told[-1])
 
+    async def test_closes_what_waits(self) -> None:
+        """A filter may close a connection that has just come in: nobody accepts it."""
+
+        class Closes(Recorder):
+            def sf_attach(self, so: Socket) -> str:
+                if so.getlistener() is not None:
+                    so.close()
+                return super().sf_attach(so)
+
+        listener = self.listener()
+        self.kpi.filters.register(Closes(self.told), INET, STREAM, 6)
+        client = Owner(self.socket())
+        self.connect(client.so, listener.so.getsockname())
+        await client.until(lambda: client.eof or client.error)
+        self.assertEqual("detach", self.told[-1][1])
+        self.assertEqual(errno.EWOULDBLOCK, self.errno_of(listener.so.accept))
+        listener.so.close()
+
     async def test_81_refused(self) -> None:
         """Check 81: what sf_accept raises is what accept raises, and the connection is closed."""
         for accepting, code, bugs in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 
@@ -67,10 +68,9 @@ class IoctlTests(KPITestCase):
     async def test_at_the_mark(self) -> None:
         """SIOCATMARK is 1 once all before the urgent byte was read."""
         client, server = await self.pair(reads=False)
-        client.so.driver.rcvd()
         driver(client.so).pause()
-        host = driver(server.so).sock
-        host.send(b"!", socket.MSG_OOB)
+        driver(server.so).sock.send(b"!", socket.MSG_OOB)
+        select.select([], [], [driver(client.so).sock], 5)
         self.assertEqual(1, client.so.ioctl(c.SIOCATMARK))
         driver(client.so).rcvd()
 

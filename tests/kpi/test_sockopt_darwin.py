@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from typing import Any
 
 from ngksock.kpi import constants as c
 from ngksock.kpi.sockopt import SOL_BSD
@@ -119,7 +120,8 @@ class DarwinTests(KPITestCase):
             for name in (c.SO_REUSEADDR, c.SO_NOSIGPIPE, c.SO_RCVTIMEO, 9999):
                 self.assertEqual(errno.EINVAL, self.errno_of(so.setsockopt, SOL, name, bad))
         so.setsockopt(SOL, c.SO_NOSIGPIPE, 0xFFFFFFFF)
-        so.setsockopt(SOL, c.SO_REUSEADDR, bytearray(struct.pack("i", 1)))
+        array: Any = bytearray(struct.pack("i", 1))
+        so.setsockopt(SOL, c.SO_REUSEADDR, array)
         self.assertEqual(1, so.getsockopt(SOL, c.SO_REUSEADDR))
 
     def test_lengths(self) -> None:
@@ -173,7 +175,7 @@ class DarwinTests(KPITestCase):
         while not server.so.sndcount:
             server.so.sendbatch(packets(bytes(1 << 18)))
         waits = server.so.getsockopt(SOL, c.SO_NWRITE)
-        self.assertGreater(waits, server.so.sndcount)
+        self.assertGreater(int(waits), server.so.sndcount)
         for name in (c.SO_NREAD, c.SO_NWRITE, c.SO_NUMRCVPKT, c.SO_TRAFFIC_MGT):
             code = self.errno_of(client.so.setsockopt, SOL, name, 1)
             self.assertEqual(errno.ENOPROTOOPT, code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor
@@ -62,11 +63,15 @@ class OrderTests(WaitCase):
         """Those who wait are served in order, and before the upcall."""
         client, server = await self.ends()
         told: list[object] = []
+
+        def note(name: str, count: int) -> None:
+            told.append((name, count))
+
         buffers = []
         for name in ("first", "second"):
             buffer, msg = into(3)
             buffers.append(buffer)
-            waiting(server.receive(msg)).addCallback(lambda n, name=name: told.append((name, n)))
+            waiting(server.receive(msg)).addCallback(partial(note, name))
         server.setupcall(lambda *args: told.append("upcall"))
         await waiting(client.send(MsgHdr(iov=[b"abcdef"])))
         while len(told) < 3:
