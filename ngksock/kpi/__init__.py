@@ -153,6 +153,55 @@ from ngksock.kpi.mbuf import Mbuf
 from ngksock.kpi.msghdr import MsgHdr
 from ngksock.kpi.provider import SocketKPI
 from ngksock.kpi.socket import Socket
+from ngksock.kpi.tlsconfig import TLSConfig
+from ngksock.kpi.tlsopt import (
+    IPPROTO_TLS,
+    SOL_NGK_TLS,
+    TLS_ALPN,
+    TLS_ALPN_SELECTED,
+    TLS_CA,
+    TLS_CERT,
+    TLS_CERTDIR,
+    TLS_CIPHER,
+    TLS_KEY,
+    TLS_KEYLOG,
+    TLS_MINVERSION,
+    TLS_PEERSUBJECT,
+    TLS_RESUMED,
+    TLS_SERVERNAME,
+    TLS_TIMEOUT,
+    TLS_VERIFY,
+    TLS_VERSION,
+    TLSInfo,
+    gettls,
+    settls,
+)
 
-__all__ = ["Mbuf", "MsgHdr", "Socket", "SocketKPI"]
+__all__ = [
+    "IPPROTO_TLS",
+    "SOL_NGK_TLS",
+    "TLS_ALPN",
+    "TLS_ALPN_SELECTED",
+    "TLS_CA",
+    "TLS_CERT",
+    "TLS_CERTDIR",
+    "TLS_CIPHER",
+    "TLS_KEY",
+    "TLS_KEYLOG",
+    "TLS_MINVERSION",
+    "TLS_PEERSUBJECT",
+    "TLS_RESUMED",
+    "TLS_SERVERNAME",
+    "TLS_TIMEOUT",
+    "TLS_VERIFY",
+    "TLS_VERSION",
+    "Mbuf",
+    "MsgHdr",
+    "Socket",
+    "SocketKPI",
+    "TLSConfig",
+    "TLSInfo",
+    "gettls",
+    "settls",
+]
 __all__ += constants.__all__

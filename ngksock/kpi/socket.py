@@ -38,7 +38,7 @@ from ngksock.kpi import sockaddr, soopt, traffic
 from ngksock.kpi.lower import LIVE, LowerSocket
 from ngksock.kpi.mbuf import Mbuf
 from ngksock.kpi.msghdr import MsgHdr, control_of, iov_in, iov_out
-from ngksock.kpi.sockaddr import SockAddr, path_text
+from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.soconn import Accepting, Connecting, seconds_of
 from ngksock.kpi.soioctl import soioctl
 from ngksock.kpi.sorecv import Receiving
@@ -172,7 +172,7 @@ class Socket(LowerSocket):
             self._check_tcp(to)
         if self.driver.connect(to):
             if not self.proto.connrequired:
-                self.peer = path_text(to) if isinstance(to, bytes) else to
+                self.peer = self.driver.peeraddr()
             self.soisconnected()
             return True
         self.enter("connecting")

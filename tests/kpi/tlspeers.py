@@ -1,0 +1,199 @@
+"""What the tests of TLS share: certificates, sockets that speak it, and odd peers."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from OpenSSL import SSL
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
+
+from ngksock.kpi import Socket, SocketKPI
+from ngksock.kpi.constants import FIONBIO
+from ngksock.kpi.tlsconfig import TLSConfig
+from ngksock.kpi.tlsopt import IPPROTO_TLS, settls
+from tests.kpi.sockets import INET, STREAM, KPITestCase, Owner, packets
+
+CA = trustme.CA(organization_name="ngksock tests")
+OTHER_CA = trustme.CA(organization_name="somebody else")
+NAME = "server.example.org"
+SERVER = CA.issue_cert(NAME, "127.0.0.1", "::1")
+CLIENT = CA.issue_cert("client@example.org", common_name="a client")
+
+
+def pem_of(cert: trustme.LeafCert) -> bytes:
+    """Return key, certificate and chain in one piece."""
+    return cert.private_key_and_cert_chain_pem.bytes()
+
+
+def self_made(name: str, begin: int, end: int, rsa_bits: int = 0) -> bytes:
+    """Return a certificate signed by itself, valid from day *begin* to *end*, and its key."""
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    if rsa_bits:
+        key = rsa.generate_private_key(65537, rsa_bits)
+    else:
+        key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=begin))
+        .not_valid_after(now + datetime.timedelta(days=end))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + cert.public_bytes(Encoding.PEM)
+
+
+class TLSTestCase(KPITestCase):
+    """A test with certificates in files, and what was logged."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.usual = self.kpi
+        self.folder = os.path.abspath(self.mktemp())
+        os.mkdir(self.folder)
+        self.ca = self.file("ca.pem", CA.cert_pem.bytes())
+        self.cert = self.file("server.pem", pem_of(SERVER))
+        self.logged: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event.get("log_namespace") == "ngksock.kpi":
+                self.logged.append(event["log_format"].format(**event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def file(self, name: str, contents: bytes) -> str:
+        """Write a file; return its path."""
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(contents)
+        return path
+
+    def clocked(self) -> Clock:
+        """Let all further sockets have a clock that stands."""
+        clock = Clock()
+        self.kpi = SocketKPI(reactor, clock)
+        self.addCleanup(self.kpi.closeall)
+        return clock
+
+    async def plain(self, to: Any) -> Owner:
+        """Return a plain socket that is connected to *to*, on no such clock."""
+        owner = Owner(self.usual.socket(INET, STREAM))
+        owner.so.ioctl(FIONBIO, 1)
+        self.connect(owner.so, to)
+        await owner.until(owner.so.isconnected)
+        return owner
+
+    def tls(self, domain: int = INET, **values: Any) -> Socket:
+        """Return a TLS socket of that configuration."""
+        so = self.socket(domain, STREAM, IPPROTO_TLS)
+        settls(so, TLSConfig(**values))
+        return so
+
+    def server(self, domain: int = INET, **values: Any) -> Owner:
+        """Return a TLS listener, of our usual certificate unless told otherwise."""
+        if "certdir" not in values:
+            values.setdefault("cert", self.cert)
+        so = self.tls(domain, **values)
+        so.bind(self.fresh(domain))
+        so.listen(5)
+        return Owner(so)
+
+    def client(self, to: Any, domain: int = INET, reads: bool = True, **values: Any) -> Owner:
+        """Return a TLS client that connects to *to* and trusts our CA."""
+        values.setdefault("ca", self.ca)
+        owner = Owner(self.tls(domain, **values), reads)
+        self.connect(owner.so, to)
+        return owner
+
+    async def accepted(self, listener: Owner, reads: bool = True) -> Owner:
+        """Return what *listener* accepts next."""
+        await listener.until(lambda: listener.so.so_comp)
+        return Owner(self.accept(listener.so)[0], reads)
+
+    async def both(self, server: dict[str, Any], client: dict[str, Any]) -> tuple[Owner, Owner]:
+        """Return a connected client and server."""
+        listener = self.server(**server)
+        one = self.client(listener.so.getsockname(), **client)
+        two = await self.accepted(listener)
+        await one.until(lambda: one.so.isconnected() or one.error)
+        listener.so.close()
+        one.told.clear()
+        return one, two
+
+    async def fails(self, owner: Owner) -> tuple[int | None, str]:
+        """Wait for the error of *owner*; return it with its sentence."""
+        await owner.until(lambda: owner.error)
+        self.assertFalse(owner.so.isconnected())
+        return owner.error, owner.so.why
+
+
+class RawPeer:
+    """
+    A peer made of pyOpenSSL on a plain socket: it does what no proper one does.
+
+    Args:
+        owner: Owns a connected plain socket.
+        context: OpenSSL's.
+        server: Which side.
+    """
+
+    def __init__(self, owner: Owner, context: SSL.Context, server: bool) -> None:
+        self.owner = owner
+        self.conn = SSL.Connection(context, None)
+        if server:
+            self.conn.set_accept_state()
+        else:
+            self.conn.set_connect_state()
+        self.plain = b""
+        self.ended: Exception | None = None
+        self._fed = 0
+        self.go()
+
+    def go(self) -> bool:
+        """Feed what came, send what is to be sent; True once the handshake is done."""
+        data = self.owner.data[self._fed :]
+        self._fed += len(data)
+        done = False
+        if data:
+            self.conn.bio_write(data)
+        try:
+            self.conn.do_handshake()
+            done = True
+            while True:
+                self.plain += self.conn.recv(65536)
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as error:
+            self.ended = error
+        self.flush()
+        return done or self.ended is not None
+
+    def flush(self) -> None:
+        """Send what is to be sent."""
+        try:
+            while True:
+                self.owner.so.sendbatch(packets(self.conn.bio_read(65536)))
+        except (SSL.WantReadError, OSError):
+            return
