@@ -12,6 +12,7 @@ from ngksock.kpi.wait import Call
 
 if TYPE_CHECKING:
     from ngksock._ikpi_events import SockUpcall
+    from ngksock.kpi.life import SocketLife
     from ngksock.kpi.sockaddr import SockAddr
     from ngksock.kpi.socket import Socket
 
@@ -38,7 +39,9 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
 
     __slots__ = ("callback", "cookie", "flags", "so")
 
-    def __init__(self, so: Socket, flags: int, callback: SockUpcall | None, cookie: Any) -> None:
+    def __init__(
+        self, so: SocketLife, flags: int, callback: SockUpcall | None, cookie: Any
+    ) -> None:
         so.check_open()
         if so.so_comp is None:
             raise oserror(errno.EINVAL, "the socket does not listen")
@@ -99,7 +102,7 @@ class Connecting(Call[None]):
 
     __slots__ = ("so",)
 
-    def __init__(self, so: Socket) -> None:
+    def __init__(self, so: SocketLife) -> None:
         self.so = so
 
     def attempt(self) -> None:
