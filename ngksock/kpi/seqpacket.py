@@ -61,7 +61,7 @@ class SeqpacketDriver(StreamDriver):
         try:
             sent = self._send_many(batch)
         except OSError as error:
-            self._lost(folded(error.errno))
+            self._lost(self.refused(error.errno))
             raise
         if sent < batch.nbytes:
             self._want_write()

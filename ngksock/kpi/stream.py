@@ -153,7 +153,7 @@ class StreamDriver(Driver):
                 sent = self._send_many(batch)
         except OSError as error:
             if error.errno not in BUSY:
-                self._lost(folded(error.errno))
+                self._lost(self.refused(error.errno))
                 raise
             sent = 0
         if sent < batch.nbytes:
@@ -173,8 +173,14 @@ class StreamDriver(Driver):
             if error.errno in BUSY:
                 self._want_write()
                 raise oserror(errno.EWOULDBLOCK) from None
-            self._lost(folded(error.errno))
+            self._lost(self.refused(error.errno))
             raise oserror(errno.EPIPE) from None
+
+    def refused(self, code: int | None) -> int:
+        """Return the error of the connection when a send, with none before it, met *code*."""
+        if code == errno.EPIPE and self.sock.family == socket.AF_UNIX:
+            return 0  # the peer closed and left nothing unread: no reset, but its end of file
+        return folded(code)
 
     def recvoob(self, peek: bool) -> bytes:
         data = self.urgent or b""

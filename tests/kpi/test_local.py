@@ -154,3 +154,15 @@ class PathTests(KPITestCase):
         listener = self.listener(UNIX)
         so.connect(listener.so.getsockname())
         self.assertTrue(so.isconnected())
+
+
+class EndTests(KPITestCase):
+    async def test_closed_in_order(self) -> None:
+        """A peer that closed in order leaves its end of file, whatever a send met before it."""
+        for type in (STREAM, SEQPACKET):
+            client, server = await self.pair(UNIX, type, reads=False)
+            server.so.sendbatch(packets(b"last words"))
+            server.so.close()
+            self.assertEqual(errno.EPIPE, self.errno_of(client.so.sendbatch, packets(b"x")))
+            client.drain()
+            self.assertEqual((b"last words", True, None), (client.data, client.eof, client.error))
