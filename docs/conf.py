@@ -11,7 +11,7 @@ project_copyright = "2026, The ngksock developers"
 release = version = __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-extensions = ["netgraph_rows", "sphinx.ext.autodoc"]
+extensions = ["kpi_checks", "kpi_rows", "netgraph_rows", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "examples", "newsfragments"]
 default_role = "any"
 autodoc_member_order = "bysource"

@@ -7,9 +7,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 import ngksock.interfaces
+import ngksock.kpi.constants
 import ngksock.netgraph
 import ngksock.packet
 import ngksock.plugin
+from ngksock import (
+    _ikpi,
+    _ikpi_data,
+    _ikpi_events,
+    _ikpi_life,
+    _ikpi_names,
+    _ikpi_options,
+    _inetgraph,
+)
 from ngksock.interfaces import INode, INodeType
 from ngksock.netgraph import Node
 from ngksock.netgraph.node import bare_node
@@ -61,7 +71,12 @@ class ExportTests(SynchronousTestCase):
                 self.assertTrue(hasattr(module, name), f"{module.__name__}.{name}")
 
     def test_every_interface_is_public(self) -> None:
-        """Every interface of the node side is found in `ngksock.interfaces`."""
-        from ngksock import _inetgraph
+        """Every interface, and both types of callbacks, are found in `ngksock.interfaces`."""
+        private = [_ikpi, _ikpi_data, _ikpi_events, _ikpi_life, _ikpi_names, _ikpi_options]
+        for module in [_inetgraph, *private]:
+            self.assertEqual(set(), set(module.__all__) - set(ngksock.interfaces.__all__))
 
-        self.assertEqual(set(), set(_inetgraph.__all__) - set(ngksock.interfaces.__all__))
+    def test_constants(self) -> None:
+        """Whatever the header has a name for is found in `ngksock.kpi`."""
+        for name in ngksock.kpi.constants.__all__:
+            self.assertEqual(getattr(ngksock.kpi, name), getattr(ngksock.kpi.constants, name))

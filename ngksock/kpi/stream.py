@@ -16,6 +16,7 @@ import fcntl
 import select
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ngksock.errors import oserror, words
-from ngksock.kpi.constants import MSG_NOSIGNAL
+from ngksock.kpi.constants import MSG_NOSIGNAL, SO_NWRITE
 from ngksock.kpi.driver import Driver, log
 from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
@@ -51,6 +52,9 @@ SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 
 BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
 """What send says when the connection is well and the system is not ready."""
+
+OUTQ: Final = termios.TIOCOUTQ if sys.platform == "linux" else 0x40046677
+"""Tells what the peer has not acknowledged; FIONWRITE of the BSDs (not run there)."""
 
 ACCEPT_RETRY: Final = 1.0
 """Seconds until a listener that ran short tries again."""
@@ -220,7 +224,9 @@ class StreamDriver(Driver):
     def outq(self) -> int:
         if self.sock.family == socket.AF_UNIX:
             return 0  # what was sent is the peer's already
-        left: int = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
+        if sys.platform == "darwin":
+            return self.sock.getsockopt(socket.SOL_SOCKET, SO_NWRITE)
+        left: int = struct.unpack("i", fcntl.ioctl(self.sock, OUTQ, bytes(4)))[0]
         return left
 
     def detach(self) -> None:

@@ -12,6 +12,7 @@ from service_identity.hazmat import DNS_ID, IPAddress_ID
 
 from ngksock.errors import oserror
 from ngksock.kpi import tlscert
+from ngksock.kpi.sockaddr import SockAddr
 
 __all__ = ["VERSIONS", "TLSConfig", "identity_of"]
 
@@ -85,6 +86,23 @@ class TLSConfig:
             raise oserror(errno.EINVAL, "who listens needs a certificate: set cert or certdir")
         if self.verify and not self.ca:
             raise oserror(errno.EINVAL, "who verifies clients needs ca: whom may they be signed by")
+
+    def expected(self, to: SockAddr) -> str:
+        """
+        Return the name the server at *to* must have; "" for none.
+
+        Raises:
+            OSError: EINVAL, nobody says whom to expect at a local address.
+        """
+        name = self.servername
+        if not name and isinstance(to, tuple):
+            name = to[0]
+        if not name and self.verify is not False:
+            raise oserror(
+                errno.EINVAL,
+                "a local address does not say who is there: set servername, or verify=0",
+            )
+        return name
 
     def load(self) -> None:
         """

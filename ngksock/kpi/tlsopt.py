@@ -41,6 +41,7 @@ __all__ = [
     "TLS_VERSION",
     "TLSInfo",
     "gettls",
+    "handshaking",
     "settls",
 ]
 
@@ -160,6 +161,7 @@ def settls(so: Socket, config: TLSConfig) -> None:
             Else as `TLSConfig.load`.
     """
     driver = _driver(so)
+    driver.configure(driver.config)  # is it too late?  That comes before what files say
     config.check()
     config = config.absolute(so.kpi.paths.absolute)
     config.load()
@@ -174,6 +176,17 @@ def gettls(so: Socket) -> TLSInfo:
         OSError: EOPNOTSUPP, not a TLS socket.  ENOTCONN, not connected (yet).
     """
     return _driver(so).info()
+
+
+def handshaking(so: Socket) -> bool:
+    """
+    Tell whether the stream below *so* is there, and its handshake not done yet.
+
+    Raises:
+        OSError: EOPNOTSUPP, not a TLS socket.
+    """
+    driver: Any = _driver(so)
+    return bool(driver.shaking and not driver.shaken)
 
 
 def _driver(so: Socket) -> Configured:

@@ -122,14 +122,7 @@ class Handshake(StreamDriver):
             self.served = None
 
     def connect(self, to: SockAddr) -> bool:
-        name = self.config.servername
-        if not name and isinstance(to, tuple):
-            name = to[0]
-        if not name and self.config.verify is not False:
-            raise oserror(
-                errno.EINVAL,
-                "a local address does not say who is there: set servername, or verify=0",
-            )
+        name = self.config.expected(to)
         self.target = certificates(self.kpi).client(self.config), name, to
         if super().connect(to):
             self._begin()
