@@ -25,12 +25,14 @@ LAYERS: dict[str, set[str]] = {
     "packet": set(),
     "errors": {"packet"},
     "interfaces": {"packet"},
+    "ngd": set(),
     "netgraph": {"interfaces", "packet"},
     "kpi": {"errors", "interfaces", "packet"},
     "plugin": {"interfaces", "netgraph", "packet"},
     "nodes": {"interfaces", "netgraph", "packet", "plugin"},
-    "service": {"errors", "interfaces", "kpi", "netgraph", "nodes", "packet", "plugin"},
-    "ctl": {"interfaces", "netgraph", "nodes", "packet", "plugin"},
+    "service": {"errors", "interfaces", "kpi", "netgraph", "ngd", "nodes", "packet", "plugin"},
+    "client": {"interfaces", "netgraph", "ngd", "packet"},
+    "ctl": {"client", "interfaces", "netgraph", "ngd", "packet"},
     "testing": set(),  # imports anything, and nothing imports it
 }
 # For these a mention to the type checker is an import like any other.

@@ -17,6 +17,7 @@ from ngksock.kpi import SocketKPI
 from ngksock.netgraph import Graph, Node
 from ngksock.nodes.ksocket import kpi_of
 from ngksock.plugin import available, find_type
+from ngksock.service.control import ControlServer, Place
 from ngksock.service.run import Run
 from ngksock.service.script import Library, legible
 
@@ -35,17 +36,27 @@ class GraphService(Service):
 
     Args:
         library: Holds the files; they have been checked.
-        files: Their names.
+        files: Their names; none: the graph is empty at first.
         reactor: None: the global one.
+        place: Where outside programs can attach; None: nowhere.
 
     Raises, when it is started:
         ScriptError: A command failed; the graph is closed again.
+        PlaceError: The place cannot be had; no file was applied.
     """
 
     name = "ngksock"
 
-    def __init__(self, library: Library, files: Sequence[str], reactor: Any = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        files: Sequence[str],
+        reactor: Any = None,
+        place: Place | None = None,
+    ) -> None:
         self.library = library
+        self.place = place
+        self.control: ControlServer | None = None
         self.files = list(files)
         self.graph: Graph | None = None
         self._reactor = reactor
@@ -96,15 +107,25 @@ class GraphService(Service):
         sockets = kpi_of(graph)
         run = Run(graph, self.library, _say, _warn)
         try:
+            if self.place is not None:
+                self.control = self.place.open(graph, reactor, _warn)
             for name in self.files:
                 run.file(name)
         except BaseException:
             self.graph = None
+            self._close_control()
             graph.close()
             sockets.closeall()
             raise
-        for line in _summary(graph, ", ".join(self.files)):
+        for line in _summary(graph, ", ".join(self.files) or "no file"):
             _say(line)
+        if self.control is not None:
+            _say(f"control socket: {self.control}")
+
+    def _close_control(self) -> None:
+        control, self.control = self.control, None
+        if control is not None:
+            control.close()
 
     # -- signals ---------------------------------------------------------------------
 
@@ -146,6 +167,7 @@ class GraphService(Service):
         graph, self.graph = self.graph, None
         if graph is None:
             return None
+        self._close_control()
         graph.close()
         sockets = kpi_of(graph)
         drained = sockets.drain().addTimeout(DRAIN, self.reactor)

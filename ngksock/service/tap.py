@@ -15,6 +15,7 @@ from twisted.python import usage
 from ngksock import __version__
 from ngksock.netgraph.ngctl import near
 from ngksock.service.check import Check
+from ngksock.service.control import Place, PlaceError, group_number
 from ngksock.service.host import GraphService
 from ngksock.service.run import ScriptError
 from ngksock.service.script import Library
@@ -22,19 +23,28 @@ from ngksock.service.script import Library
 __all__ = ["Options", "makeService"]
 
 USAGE: Final = 64
+OPTIONS: Final = ("--check", "--control", "--no-control", "--control-group", "--version", "--help")
 APPLYING: Final = 71
 
 
 class Options(usage.Options):
     """The options of ``twistd ngksock``; a wrong one ends the process with 64."""
 
-    synopsis = "[--check] FILE..."
+    synopsis = "[--check] [--control PATH | --no-control] [--control-group GROUP] [FILE...]"
     longdesc = (
         "Hosts the netgraph graph that FILEs make: ngctl(8) commands, one a line; - is standard "
-        "input. Exit codes: 64 wrong usage, 65 an error in a file, 66 a file that cannot be "
+        "input. Without a FILE the graph is empty, and made from outside by ngkctl(8). "
+        "Exit codes: 64 wrong usage, 65 an error in a file, 66 a file that cannot be "
         "read, 71 a command that failed when it was applied."
     )
-    optFlags = (("check", None, "Look for errors in FILEs, open nothing, and end."),)
+    optFlags = (
+        ("check", None, "Look for errors in FILEs, open nothing, and end."),
+        ("no-control", None, "Let no outside program attach."),
+    )
+    optParameters = (
+        ("control", None, None, "Where ngkctl and other programs attach: the path of a socket."),
+        ("control-group", None, None, "A group whose members may attach as well."),
+    )
 
     def opt_version(self) -> NoReturn:
         """Show the version and end."""
@@ -48,8 +58,16 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Look whether there is something to host."""
         files: Sequence[str] = self["files"]
-        if not files:
+        if not files and (self["check"] or self["no-control"]):
             raise usage.UsageError("no FILE given; name a file of ngctl commands, or - for stdin")
+        if self["no-control"] and (self["control"] or self["control-group"]):
+            raise usage.UsageError("--no-control leaves nothing to --control and --control-group")
+        self["group"] = None
+        if self["control-group"] is not None:
+            try:
+                self["group"] = group_number(self["control-group"])
+            except ValueError as error:
+                raise usage.UsageError(f"--control-group: {error}") from None
         if files.count("-") > 1:
             raise usage.UsageError("standard input can be read only once; give - only once")
 
@@ -64,7 +82,7 @@ class Options(usage.Options):
 
 def _hint(message: str) -> str:
     words = [word for word in message.split() if word.startswith("-")]
-    close = near(words[0], ["--check", "--version", "--help"]) if words else ""
+    close = near(words[0], OPTIONS) if words else ""
     return f"; {close}" if close else "; --help lists the options"
 
 
@@ -84,8 +102,10 @@ def _report(sentence: str, error: Exception) -> None:
 class _Main(GraphService):
     """The graph as what the whole process is for: it ends when the graph cannot be made."""
 
-    def __init__(self, library: Library, files: Sequence[str], pidfile: str) -> None:
-        super().__init__(library, files)
+    def __init__(
+        self, library: Library, files: Sequence[str], place: Place | None, pidfile: str
+    ) -> None:
+        super().__init__(library, files, place=place)
         self._pid = os.getpid()
         self._pidfile = pidfile
         self._stderr: int | None = None
@@ -96,7 +116,7 @@ class _Main(GraphService):
         message = ""
         try:
             super().apply()
-        except ScriptError as failed:
+        except (ScriptError, PlaceError) as failed:
             message = str(failed)
         stderr, self._stderr = self._stderr, None
         try:
@@ -146,4 +166,5 @@ def makeService(options: Options) -> IService:
     if options["check"]:
         raise SystemExit(0)
     parent = getattr(options, "parent", None) or {}
-    return _Main(library, options["files"], parent.get("pidfile") or "")
+    place = None if options["no-control"] else Place(options["control"], options["group"])
+    return _Main(library, options["files"], place, parent.get("pidfile") or "")

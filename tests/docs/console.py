@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,7 +67,13 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
+            env={
+                **os.environ,
+                "PATH": path,
+                "PYTHONPATH": str(ROOT),
+                "LC_ALL": "C.UTF-8",
+                "NGD_SOCKET": f"{tempfile.gettempdir()}/ngd-{os.getpid()}-docs.sock",
+            },
             start_new_session=True,
             bufsize=0,
         )

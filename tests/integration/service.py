@@ -6,6 +6,7 @@ bytes on a socket, or for what `/proc` says, each with a deadline.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -41,10 +42,17 @@ _PORT: Final = re.compile(r"(?<=[\d\]]):(\d+)\b")
 _WRONG: Final = ("Traceback", "Unhandled", "CRITICAL", "#critical", "Exception ignored")
 
 
+_numbers = itertools.count()
+
+
 def environment(*folders: Path | str) -> dict[str, str]:
     """Return the environment of a child: ours, with this tree and *folders* to import from."""
     paths = [*map(str, folders), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "NGD_SOCKET": f"{tempfile.gettempdir()}/ngd-{os.getpid()}-{next(_numbers)}.sock",
+    }
 
 
 def until(condition: Callable[[], Any], what: str = "", every: float = 0.005) -> Any:

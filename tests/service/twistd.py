@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
@@ -22,6 +24,7 @@ TWIST: Final = (
     "import sys; from twisted.application.twist._twist import Twist; sys.argv[0] = 'twist';"
     " Twist.main()"
 )
+_numbers = itertools.count()
 PATIENCE: Final = 30
 """Seconds after which a process that should have ended is killed."""
 
@@ -46,7 +49,8 @@ class TwistdTestCase(SynchronousTestCase):
     def environment(self) -> dict[str, str]:
         """Return what a process needs to find the plugin."""
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
+        place = f"{tempfile.gettempdir()}/ngd-{os.getpid()}-{next(_numbers)}.sock"
+        return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), "NGD_SOCKET": place}
 
     def run_to_end(self, program: str, *args: str, stdin: str = "") -> tuple[int, str, str]:
         """Return status, standard output and standard error of a process."""
