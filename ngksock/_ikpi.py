@@ -310,8 +310,14 @@ class IUserRequests(Interface):
                 here yet.  EOPNOTSUPP, not by this driver.
         """
 
-    def adopted(connected: bool) -> None:
-        """The host's socket was somebody else's; perhaps it is *connected*."""
+    def adopted() -> int:
+        """
+        Take over a host's socket that was somebody else's, in whatever state.
+
+        Returns:
+            SS_ISCONNECTED, with SS_CANTSENDMORE or SS_CANTRCVMORE if a
+            direction has ended; SS_ISCONNECTING; or 0.
+        """
 
     def ioctl(request: int, arg: bytes) -> bytes:
         """Do ioctl(2) with the bytes of a structure, and return them changed."""

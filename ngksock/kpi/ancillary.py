@@ -44,6 +44,10 @@ class Datagram(Record):
         self.control = control
         self.flags = flags
 
+    def replace(self, data: bytes | memoryview) -> Record:
+        """Return a datagram of other bytes: the control messages were about these."""
+        return Record(data, self.tags, self.eof)
+
 
 def asks_for_control(level: int, name: int) -> bool:
     """Say whether a socket with that option set gets control messages."""

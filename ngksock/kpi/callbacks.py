@@ -16,7 +16,7 @@ from ngksock.errors import oserror
 from ngksock.kpi import constants as c
 from ngksock.kpi.protosw import Protosw
 from ngksock.kpi.sockaddr import SockAddr
-from ngksock.kpi.sockbuf import RcvBuf, SndBuf, SockBuf
+from ngksock.kpi.sockbuf import RcvBuf, SndBuf, SockBuf, WaitQueue
 from ngksock.kpi.state import EVENT, FINAL, OVER, READ, TRANSITIONS, WAKE, WRITE
 from ngksock.kpi.wait import Wait, serve
 
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["Callbacks"]
 
 
+def check_callable(*callbacks: object) -> None:
+    """Raise EINVAL for a callback that cannot be called."""
+    for callback in callbacks:
+        if callback is not None and not callable(callback):
+            raise oserror(errno.EINVAL, f"a callback is a function or None, not {callback!r}")
+
+
 class Callbacks:
     """
     The fields of a socket and its owner's callbacks.
@@ -43,11 +50,13 @@ class Callbacks:
 
     __slots__ = (
         "__weakref__",
+        "connects",
         "created",
         "driver",
         "event",
         "eventarg",
         "eventmask",
+        "failed",
         "fin",
         "flushed",
         "kernel",
@@ -85,6 +94,8 @@ class Callbacks:
         self.state = 0
         self.so_error = 0
         self.why = ""
+        self.failed = 0
+        self.connects: WaitQueue | None = None
         self.kernel = True
         self.created = True
         self.retaincnt = 0
@@ -126,6 +137,7 @@ class Callbacks:
         wcookie: Any,
     ) -> None:
         self.check_open()
+        check_callable(rcallback, wcallback)
         rcv, snd = self.so_rcv, self.so_snd
         rcv.upcall, rcv.upcallarg = rcallback, rcookie
         snd.upcall, snd.upcallarg = wcallback, wcookie
@@ -134,6 +146,9 @@ class Callbacks:
 
     def catchevents(self, callback: SockEvupcall | None, cookie: Any = None, mask: int = 0) -> None:
         self.check_open()
+        check_callable(callback)
+        if not isinstance(mask, int):
+            raise oserror(errno.EINVAL, f"a mask of events is a number, not {mask!r}")
         self.event, self.eventarg = callback, cookie
         self.eventmask = 0 if callback is None else mask
 
@@ -148,16 +163,25 @@ class Callbacks:
         buf.posted = upcalls.serial
         upcalls.post(self, side, upcalls.serial)
 
-    def wake(self, buf: SockBuf) -> None:
+    def wake(self, buf: WaitQueue | None) -> None:
         """Let those who wait on *buf* try again, in the order of what is posted."""
-        if buf.waits is not None and not buf.waking:
+        if buf is not None and buf.waits is not None and not buf.waking:
             buf.waking = True
             self.kpi.upcalls.post(self, WAKE, buf)
 
+    def left(self, buf: WaitQueue) -> None:
+        """A wait on *buf* ended without being served: others may go on now, or the owner."""
+        if buf.waits is not None:
+            self.wake(buf)
+        elif buf is self.so_rcv and self.readable:
+            self.post(READ, self.so_rcv)
+        elif buf is self.so_snd and self.so_snd.space > 0:
+            self.post(WRITE, self.so_snd)
+
     def end_waits(self, code: int | None = None) -> None:
         """End every call that waits: with *code*, or as the end of the socket does."""
-        for buf in (self.so_rcv, self.so_snd):
-            for wait in list(buf.waits or ()):
+        for buf in (self.so_rcv, self.so_snd, self.connects):
+            for wait in list(buf.waits or ()) if buf is not None else ():
                 call = wait.call
                 wait.end_later(call.closed if code is None else partial(call.interrupted, code))
                 self.kpi.upcalls.post(self, OVER, wait)
@@ -200,7 +224,7 @@ class Callbacks:
         self.state = self.state & ~change.clear | change.set
         event_first = change.order[:1] == (EVENT,)
         if not event_first:
-            self.wake(self.so_snd)  # whoever waits in connect is told before the upcalls
+            self.wake(self.connects)  # whoever waits in connect is told before the upcalls
         for what in change.order:
             if what == EVENT:
                 self.post_event(change.hint)
@@ -208,6 +232,8 @@ class Callbacks:
                 self.post(READ, self.so_rcv, event_first)
             else:
                 self.post(WRITE, self.so_snd, event_first)
+        if event_first:
+            self.wake(self.connects)
 
     @property
     def readable(self) -> bool:

@@ -11,13 +11,21 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ngksock.errors import oserror
 from ngksock.kpi import sockaddr
 from ngksock.kpi.ancillary import Datagram, asks_for_control
-from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_CTRUNC, MSG_NOSIGNAL
+from ngksock.kpi.constants import (
+    DGRAM_ROUND,
+    DGRAM_SLOT,
+    MSG_CTRUNC,
+    MSG_NOSIGNAL,
+    SS_CANTRCVMORE,
+    SS_ISCONNECTED,
+)
 from ngksock.kpi.driver import Driver
 from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
@@ -70,8 +78,17 @@ class DgramDriver(Driver):
         self.connected = True
         return True
 
-    def adopted(self, connected: bool) -> None:
-        self.connected = connected
+    def adopted(self) -> int:
+        found = 0
+        if self.shut_for_reading():
+            self.pause()  # for the reactor would tell us so for ever
+            found |= SS_CANTRCVMORE
+        try:
+            self.sock.getpeername()
+        except OSError:
+            return 0
+        self.connected = True
+        return found | SS_ISCONNECTED
 
     def abort(self) -> None:
         self.detach()
@@ -199,10 +216,13 @@ class DgramDriver(Driver):
     def connectionLost(self, reason: Failure) -> None:
         # An error without input (a datagram of ours was refused) looks like
         # the end of the socket to a reactor, which lets go of it.
-        self.reading = self.writing = False
+        self.reading, writing, self.writing = False, self.writing, False
         if self.sock.fileno() < 0:
             return
         error = self.take_error()
+        drained = self.drain_errors()
+        if not error and not drained and reason.check(ConnectionLost) and not writing:
+            return  # the reactor's own end
         if error:
             upcalls = self.kpi.upcalls
             upcalls.hold()
@@ -210,7 +230,11 @@ class DgramDriver(Driver):
                 self.so.soerror(error)
             finally:
                 upcalls.drain()
+        # Without an error a call was quicker to fetch it, and counted it.
+        if self.sock.fileno() >= 0 and not self.so.so_rcv.full:
             self.rcvd()
+        if self.sock.fileno() >= 0 and writing:
+            self._await_space()
 
     def _read(self) -> None:
         so = self.so

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import select
 import socket
 import struct
 import sys
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 log = Logger(namespace="ngksock.kpi")
+
+RDHUP = getattr(select, "POLLRDHUP", 0)
+ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", None)
+ERRORS_MAX = 1024
 
 OPTION_MAX = 1024
 """Bytes that Python's getsockopt returns at most."""
@@ -73,6 +78,8 @@ class Driver(FileDescriptor):
 
     def bind(self, to: SockAddr) -> None:
         if isinstance(to, bytes):
+            if self.path is not None:
+                raise oserror(errno.EINVAL, "the socket is bound already")
             self.kpi.paths.bind(self.sock, to, self.so.mode)
             self.path = to
         else:
@@ -105,13 +112,20 @@ class Driver(FileDescriptor):
         raise oserror(errno.EOPNOTSUPP)
 
     def ioctl(self, request: int, arg: bytes) -> bytes:
+        if self.sock.fileno() < 0:
+            raise oserror(errno.EBADF, "the socket has no descriptor any more")
         done = fcntl.ioctl(self.sock, request, arg)
         assert isinstance(done, bytes)
         return done
 
-    def adopted(self, connected: bool) -> None:
-        """The socket was somebody else's, and is *connected* perhaps."""
+    def adopted(self) -> int:
         raise NotImplementedError
+
+    def shut_for_reading(self) -> bool:
+        """Say whether nothing will ever come in: somebody has shut that down."""
+        poll = select.poll()
+        poll.register(self.sock, RDHUP)
+        return bool(RDHUP) and any(found & RDHUP for _, found in poll.poll(0))
 
     def rcvd(self) -> None:
         if not self.reading:
@@ -194,6 +208,23 @@ class Driver(FileDescriptor):
         self.reading = False
         self.kpi.reactor.removeReader(self)
         self.kpi.reactor.removeWriter(self)
+
+    def drain_errors(self) -> bool:
+        """
+        Throw away what waits in the error queue (timestamps, IP_RECVERR); say if there was any.
+
+        It wakes the reactor as an error does, for as long as it is there.
+        """
+        if ERRQUEUE is None or self.sock.family == socket.AF_UNIX:
+            return False
+        found = False
+        try:
+            for _ in range(ERRORS_MAX):
+                self.sock.recvmsg(0, OPTION_MAX, ERRQUEUE)
+                found = True
+        except OSError:
+            return found  # empty
+        return found
 
     def take_error(self) -> int:
         """Return the error the system keeps for this socket, and clear it."""

@@ -21,8 +21,9 @@ from ngksock._ikpi_events import SockUpcall
 from ngksock.errors import oserror
 from ngksock.kpi import constants as c
 from ngksock.kpi import sockaddr, soopt
-from ngksock.kpi.lower import LIVE, LowerSocket
+from ngksock.kpi.lower import LIVE, SENT, LowerSocket
 from ngksock.kpi.sockaddr import SockAddr
+from ngksock.kpi.sockbuf import WaitQueue
 from ngksock.kpi.soconn import Accepting, Connecting, seconds_of
 from ngksock.kpi.state import FINAL
 from ngksock.kpi.wait import perform, start
@@ -43,9 +44,10 @@ class SocketLife(LowerSocket):
 
     # -- two questions that many calls ask
 
-    def waits(self, flags: int) -> bool:
+    def waits(self, flags: object) -> bool:
         """Say whether a call with *flags* is in blocking mode."""
-        return not (self.state & c.SS_NBIO or flags & (c.MSG_DONTWAIT | c.MSG_NBIO))
+        asked = flags if isinstance(flags, int) else 0  # the call itself refuses others
+        return not (self.state & c.SS_NBIO or asked & (c.MSG_DONTWAIT | c.MSG_NBIO))
 
     def address(self, to: SockAddr) -> SockAddr:
         """Return *to*, checked, as the system call takes it."""
@@ -75,6 +77,8 @@ class SocketLife(LowerSocket):
             raise oserror(errno.EINVAL, "a connected socket cannot listen")
         if soopt.recall(self, c.SO_RESTRICTIONS) & c.SO_RESTRICT_DENY_IN:
             raise oserror(errno.EPERM, "SO_RESTRICTIONS denies it")
+        if not isinstance(backlog, int):
+            raise oserror(errno.EINVAL, "a backlog is a number")
         if not 0 < backlog <= c.SOMAXCONN:
             backlog = c.SOMAXCONN
         self.driver.listen(backlog)
@@ -109,14 +113,14 @@ class SocketLife(LowerSocket):
 
     def connect(self, to: SockAddr, flags: int = 0) -> Deferred[None] | None:
         if not self.waits(flags):
-            if not self._connect(to, errno.EALREADY):
+            if not self._connect(to, flags, errno.EALREADY):
                 raise oserror(errno.EINPROGRESS)
             return None
         try:
-            self._connect(to, errno.EISCONN)
+            self._connect(to, flags, errno.EISCONN)
         except OSError as error:
             return fail(Failure(error.with_traceback(None)))
-        return start(self, self.so_snd, Connecting(self))
+        return start(self, self._connects(), Connecting(self))
 
     def connectwait(self, timeout: Any) -> Deferred[None]:
         call = Connecting(self)
@@ -128,14 +132,22 @@ class SocketLife(LowerSocket):
         except OSError as error:
             return fail(Failure(error.with_traceback(None)))
         if self.kpi.strict_xnu and not seconds:
-            return start(self, self.so_snd, call)
+            return start(self, self._connects(), call)
         if not seconds:
             return fail(oserror(errno.EINPROGRESS))
-        return start(self, self.so_snd, call, seconds, errno.EINPROGRESS)
+        return start(self, self._connects(), call, seconds, errno.EINPROGRESS)
 
-    def _connect(self, to: SockAddr, busy: int) -> bool:
+    def _connects(self) -> WaitQueue:
+        """Return the queue of those who wait in connect."""
+        if self.connects is None:
+            self.connects = WaitQueue()
+        return self.connects
+
+    def _connect(self, to: SockAddr, flags: int, busy: int) -> bool:
         """Begin to connect; return whether that is done.  *busy*: the errno of an attempt."""
         self.check_open()
+        if not isinstance(flags, int):
+            raise oserror(errno.EINVAL, "flags is a number")
         state = self.state
         if state & c.SS_ISCONNECTING:
             raise oserror(busy)
@@ -156,10 +168,12 @@ class SocketLife(LowerSocket):
             self._check_tcp(to)
         if self.driver.connect(to):
             if not self.proto.connrequired:
+                self.so_rcv.came_from(self.peer)
                 self.peer = self._named(to)
             self.soisconnected()
             return True
-        self.enter("connecting")
+        if not self.state & c.SS_ISDISCONNECTED:  # else it has failed within the call
+            self.enter("connecting")
         return False
 
     def _named(self, to: SockAddr) -> SockAddr:
@@ -248,11 +262,14 @@ class SocketLife(LowerSocket):
             self.so_comp = deque()
             driver.listen(c.SOMAXCONN)
             return
-        try:
-            peer = driver.peeraddr()
-        except OSError:
-            return  # not connected
-        self.state |= c.SS_ISCONNECTED
-        if not self.proto.connrequired:
-            self.peer = peer
-        driver.adopted(True)
+        found = driver.adopted()
+        if found & c.SS_ISCONNECTED:
+            self.state |= found
+            if not self.proto.connrequired:
+                self.peer = self._named(None)
+            if found & c.SS_CANTSENDMORE:
+                self.fin |= SENT
+            if found & c.SS_CANTRCVMORE:
+                self.so_rcv.drop = True
+        elif found & c.SS_ISCONNECTING:
+            self.enter("connecting")

@@ -145,6 +145,7 @@ class LowerSocket(Callbacks):
             return
         if error:
             self.so_error, self.why = error, why
+            self.failed = error
             self.post_event(ERROR_HINT.get(error, 0))
         self.enter("disconnected")
 
@@ -164,9 +165,12 @@ class LowerSocket(Callbacks):
 
     def receivebatch(self, max: int) -> Batch:
         rcv = self.so_rcv
+        if rcv.waits is not None:
+            self.check_open()
+            raise BlockingIOError(errno.EWOULDBLOCK, WOULD_BLOCK)  # others were here before
         batch = rcv.take(max)
         if batch is not None:
-            if rcv.full:
+            if rcv.full and rcv.low:
                 self.rcvd()
             return batch
         self.check_open()
@@ -207,7 +211,8 @@ class LowerSocket(Callbacks):
         return flushed
 
     def reset(self) -> Deferred[None]:
-        self.resets = True
+        self.check_open()
+        self.resets = self.resets or not self.retaincnt
         return self.close()
 
     def retain(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ngksock.errors import oserror
 
-__all__ = ["Control", "MsgHdr", "control_of", "iov_in", "iov_out"]
+__all__ = ["Control", "MsgHdr", "control_of", "iov_in", "iov_out", "without_iov"]
 
 Control = tuple[int, int, bytes]
 """Level, type and contents of one control message."""
@@ -51,6 +51,10 @@ def _views(msg: MsgHdr | None) -> list[memoryview]:
     return views
 
 
+def _is_int32(number: object) -> bool:
+    return isinstance(number, int) and -INT_MAX - 1 <= number <= INT_MAX
+
+
 def iov_in(msg: MsgHdr | None) -> list[memoryview]:
     """
     Return the buffers to receive into.
@@ -76,6 +80,12 @@ def iov_out(msg: MsgHdr | None) -> list[memoryview]:
     return _views(msg)
 
 
+def without_iov(msg: MsgHdr | None) -> None:
+    """Raise EINVAL for a *msg* with buffers, beside a chain, or for one that is none."""
+    if msg is not None and (not isinstance(msg, MsgHdr) or msg.iov):
+        raise oserror(errno.EINVAL, "beside a chain msg is a MsgHdr without iov, or None")
+
+
 def control_of(msg: MsgHdr | None) -> list[Control]:
     """
     Return the control messages of *msg* (kpi-socket.md §6.22).
@@ -89,8 +99,8 @@ def control_of(msg: MsgHdr | None) -> list[Control]:
     if not isinstance(control, list) or not all(
         isinstance(one, tuple)
         and len(one) == 3
-        and isinstance(one[0], int)
-        and isinstance(one[1], int)
+        and _is_int32(one[0])
+        and _is_int32(one[1])
         and isinstance(one[2], (bytes, bytearray, memoryview))
         for one in control
     ):

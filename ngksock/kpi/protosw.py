@@ -51,6 +51,8 @@ _TYPE_OF: Final = {
 
 _LOCAL_TLS: Final = (IPPROTO_TLS, int(socket.SOCK_STREAM))
 
+INT_MAX: Final = 0x7FFFFFFF
+
 DOMAINS: Final = frozenset({int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)})
 
 
@@ -90,6 +92,16 @@ class Protosw(NamedTuple):
             self.protocol == IPPROTO_TLS and self.domain != socket.AF_UNIX
         )
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS is between the socket and the host's."""
+        return self.protocol == IPPROTO_TLS
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether it has urgent data."""
+        return self.stream and not self.is_tls
+
     def open(self) -> socket.socket:
         """
         Return a new socket of the host's.
@@ -124,9 +136,11 @@ def pffindproto(domain: int, type: int, protocol: int) -> Protosw:
         OSError: EAFNOSUPPORT, unknown domain.  EPROTOTYPE, the protocol is
             of another type.  EPROTONOSUPPORT, unknown type or protocol.
     """
+    if not all(isinstance(number, int) for number in (domain, type, protocol)):
+        raise oserror(errno.EINVAL, "domain, type and protocol are numbers")
     if domain not in DOMAINS:
         raise oserror(errno.EAFNOSUPPORT)
-    if type not in _DRIVERS or protocol < 0:
+    if type not in _DRIVERS or not 0 <= protocol <= INT_MAX:
         raise oserror(errno.EPROTONOSUPPORT)
     if domain == socket.AF_UNIX:
         if type == socket.SOCK_RAW or (protocol and (protocol, type) != _LOCAL_TLS):

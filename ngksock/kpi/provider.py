@@ -97,7 +97,7 @@ class SocketKPI:
             raise oserror(errno.EOPNOTSUPP, "these sockets are not the host's")
         if not isinstance(sock, socket.socket) or sock.fileno() < 0:
             raise oserror(errno.EBADF, "an open socket.socket is needed")
-        proto = pffindproto(sock.family, sock.type, sock.proto)
+        proto = pffindproto(int(sock.family), int(sock.type), sock.proto)
         ours = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         so = self._new(proto, proto.driver(self, ours))
         so.adopted()
@@ -130,7 +130,8 @@ class SocketKPI:
 
     def closeall(self) -> None:
         for so in [so for so in self._sockets if so.so_head is None]:
-            so.abort()  # and a listener takes along what waits in it
+            if so in self._sockets:  # else a callback of another one's has closed it
+                so.abort()  # and a listener takes along what waits in it
 
     def newconn(self, proto: Protosw, driver: IUserRequests) -> Socket:
         """Make the socket above *driver*, and keep it in mind until `forget`."""

@@ -141,7 +141,10 @@ def path_bytes(path: SockAddr) -> bytes:
         try:
             raw = path.encode("latin-1")
         except UnicodeEncodeError:
-            raw = os.fsencode(path)
+            try:
+                raw = os.fsencode(path)
+            except UnicodeEncodeError:
+                raise oserror(errno.EINVAL, f"{path!r} is not a path") from None
     elif isinstance(path, bytes):
         raw = path
     else:

@@ -17,46 +17,51 @@ from ngksock.packet import Batch, Packet
 if TYPE_CHECKING:
     from ngksock.kpi.wait import Wait
 
-__all__ = ["RcvBuf", "SndBuf", "SockBuf"]
+__all__ = ["RcvBuf", "SndBuf", "SockBuf", "Urgent", "WaitQueue"]
 
 GATHER: Final = 64
 """So many pieces leave in one system call; the limit of the host is 1024."""
 
 
-class SockBuf:
+class Urgent(bytes):
+    """A byte that leaves by itself, as urgent data."""
+
+
+class WaitQueue:
+    """
+    Calls that wait.
+
+    ``waits`` are they, in order, or None; ``waking`` says that they are about
+    to be served; ``nointr`` that nobody can cancel them.
+    """
+
+    __slots__ = ("nointr", "waits", "waking")
+
+    def __init__(self) -> None:
+        self.waits: deque[Wait[Any]] | None = None
+        self.waking = False
+        self.nointr = False
+
+
+class SockBuf(WaitQueue):
     """
     What both sides have.
 
     ``upcall`` and ``upcallarg`` are the owner's callback and cookie;
     ``posted`` is the number of the upcall that waits to run, 0 for none;
-    ``timeo`` is the timeout of a waiting call, in seconds (0: none);
-    ``waits`` are the calls that wait on this side, or None, and ``waking``
-    says that they are about to be served; ``nointr`` that nobody can cancel
-    them.
+    ``timeo`` is the timeout of a waiting call, in seconds (0: none).
     """
 
-    __slots__ = (
-        "hiwat",
-        "lowat",
-        "nointr",
-        "posted",
-        "timeo",
-        "upcall",
-        "upcallarg",
-        "waits",
-        "waking",
-    )
+    __slots__ = ("hiwat", "lowat", "posted", "timeo", "upcall", "upcallarg")
 
     def __init__(self, hiwat: int, lowat: int) -> None:
+        super().__init__()
         self.hiwat = hiwat
         self.lowat = lowat
         self.posted = 0
         self.timeo = 0.0
         self.upcall: Callable[[Any, Any, int], object] | None = None
         self.upcallarg: Any = None
-        self.waits: deque[Wait[Any]] | None = None
-        self.waking = False
-        self.nointr = False
 
     @property
     def seconds(self) -> float | None:
@@ -194,6 +199,13 @@ class RcvBuf(SockBuf):
         batch = self.batch
         return batch is None or (batch.nbytes <= self.hiwat // 2 and len(batch) <= RCV_PACKETS // 2)
 
+    def came_from(self, peer: Any) -> None:
+        """Note that what is here came from *peer*, which is about to be another."""
+        batch = self.batch
+        if batch is not None and peer is not None:
+            names = [None] * len(batch) if batch.names is None else batch.names
+            batch.names = [peer if name is None else name for name in names]
+
     def flush(self) -> None:
         """Forget everything."""
         self.batch = None
@@ -225,6 +237,18 @@ class SndBuf(SockBuf):
         """What fits under the high-water mark; negative when above it."""
         return self.hiwat - self.cc
 
+    @property
+    def urgent(self) -> bool:
+        """Whether the first piece is an urgent byte."""
+        return self.queue is not None and isinstance(self.queue[0], Urgent)
+
+    def append_urgent(self, byte: bytes) -> None:
+        """Queue an urgent byte behind what waits."""
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.append(Urgent(byte))
+        self.cc += 1
+
     def append(self, batch: Batch, skip: int) -> None:
         """Queue *batch* without its first *skip* bytes: those have left."""
         queue = self.queue
@@ -243,8 +267,13 @@ class SndBuf(SockBuf):
             self.high = True
 
     def gather(self) -> list[bytes | memoryview]:
-        """Return the oldest pieces, as many as leave in one system call."""
-        return [] if self.queue is None else list(islice(self.queue, GATHER))
+        """Return the oldest pieces, as many as leave in one system call; an urgent one alone."""
+        pieces: list[bytes | memoryview] = []
+        for piece in islice(self.queue or (), GATHER):
+            if isinstance(piece, Urgent):
+                return pieces or [piece]
+            pieces.append(piece)
+        return pieces
 
     def sbdrop(self, count: int) -> None:
         """Forget the first *count* bytes: the transport has taken them."""

@@ -33,7 +33,7 @@ from ngksock.kpi import sockaddr, soopt, traffic
 from ngksock.kpi.life import SocketLife
 from ngksock.kpi.lower import LIVE
 from ngksock.kpi.mbuf import Mbuf
-from ngksock.kpi.msghdr import MsgHdr, control_of, iov_in, iov_out
+from ngksock.kpi.msghdr import MsgHdr, control_of, iov_in, iov_out, without_iov
 from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.soioctl import soioctl
 from ngksock.kpi.sorecv import Receiving
@@ -165,8 +165,9 @@ class Socket(SocketLife):
         waits = self.waits(flags)
 
         def make() -> Receiving:
-            if recvlen < 1 or (msg is not None and msg.iov):
-                raise oserror(errno.EINVAL, "a length of at least 1, and no iov, is needed")
+            if not isinstance(recvlen, int) or recvlen < 1:
+                raise oserror(errno.EINVAL, "a length of at least 1 is needed")
+            without_iov(msg)
             return Receiving(self, flags, recvlen, None, msg, waits)
 
         return perform(self, self.so_rcv, make, waits)
@@ -177,8 +178,8 @@ class Socket(SocketLife):
         waits = self.waits(flags)
 
         def make() -> Receiving:
-            if recvlen < 0:
-                raise oserror(errno.EINVAL, "a length below 0")
+            if not isinstance(recvlen, int) or recvlen < 0:
+                raise oserror(errno.EINVAL, "a length of at least 0 is needed")
             if want_mbuf or msg is None:
                 return Receiving(self, flags, recvlen, None, msg, waits)
             views = iov_in(msg)
@@ -202,16 +203,15 @@ class Socket(SocketLife):
 
         def make() -> Sending:
             views = consume(data)
-            if msg is not None and msg.iov:
-                raise oserror(errno.EINVAL, "a chain, and iov beside it")
+            without_iov(msg)
             name = None if msg is None else msg.name
             return Sending(self, flags, views, name, control_of(msg), True, waits)
 
         return perform(self, self.so_snd, make, waits)
 
     def _send_waits(self, flags: int) -> bool:
-        if self.kpi.strict_xnu:  # which does not ask DONTWAIT about space
-            return not (self.state & c.SS_NBIO or flags & c.MSG_NBIO)
+        if self.kpi.strict_xnu and isinstance(flags, int):
+            flags &= ~c.MSG_DONTWAIT  # which XNU does not ask about space
         return self.waits(flags)
 
     @property
@@ -240,6 +240,8 @@ class Socket(SocketLife):
         if not state & LIVE:
             raise oserror(errno.ENOTCONN)
         snd = self.so_snd
+        if snd.waits is not None:
+            raise oserror(errno.ENOBUFS, "a call that waits to send is first")
         taken = 0
         if snd.cc + batch.nbytes > c.SND_LIMIT and snd.cc + batch.nbytes > snd.limit:
             raise oserror(errno.ENOBUFS, f"so_snd holds {snd.cc} of at most {snd.limit} bytes")

@@ -43,6 +43,8 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
         self, so: SocketLife, flags: int, callback: SockUpcall | None, cookie: Any
     ) -> None:
         so.check_open()
+        if not isinstance(flags, int):
+            raise oserror(errno.EINVAL, "flags is a number")
         if so.so_comp is None:
             raise oserror(errno.EINVAL, "the socket does not listen")
         known = c.MSG_DONTWAIT | (0 if so.kpi.strict_xnu else c.MSG_USEUPCALL)
@@ -75,12 +77,20 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
         new.driver.rcvd()
         return new, name
 
+    def orphaned(self, result: tuple[Socket, SockAddr]) -> None:
+        result[0].abort()
+
     def _filtered(self, new: Socket, name: SockAddr) -> None:
         try:
             verdict = self.so.kpi.filters.accept(self.so, new, new.driver.sockaddr(), name)
-        except OSError:
-            new.abort()
+        except OSError as error:
+            if not new.state & c.SS_NOFDREF:
+                new.abort()
+            if isinstance(error, BlockingIOError):  # which would say: wait for another
+                raise oserror(errno.EPERM, f"a filter refused the connection: {error}") from None
             raise
+        if new.state & c.SS_NOFDREF:
+            raise oserror(errno.ECONNABORTED, "a filter closed the connection")
         if verdict == c.EJUSTRETURN:
             new.make_defunct()
 
@@ -100,10 +110,11 @@ class Connecting(Call[None]):
         so: The socket.
     """
 
-    __slots__ = ("so",)
+    __slots__ = ("begun", "so")
 
     def __init__(self, so: SocketLife) -> None:
         self.so = so
+        self.begun = bool(so.state & c.SS_ISCONNECTING)
 
     def attempt(self) -> None:
         so = self.so
@@ -112,6 +123,8 @@ class Connecting(Call[None]):
         if so.state & c.SS_ISCONNECTING:
             raise oserror(errno.EINPROGRESS)
         if not so.state & c.SS_ISCONNECTED:
+            if self.begun and so.failed:  # somebody else has taken the error slot
+                raise oserror(so.failed, so.why or None)
             raise oserror(errno.EINVAL, "no connection was begun")
 
 

@@ -360,6 +360,8 @@ def _put_rcvbuf(so: Socket, value: Value) -> None:
     remember(so, c.SO_RCVBUF, size)
     so.so_rcv.hiwat = min(size, c.SB_HIWAT)
     so.so_rcv.lowat = min(so.so_rcv.lowat, so.so_rcv.hiwat)
+    if so.so_rcv.cc >= so.so_rcv.lowat:
+        so.post(READ, so.so_rcv)
 
 
 def _put_mode(so: Socket, value: Value) -> None:

@@ -51,6 +51,8 @@ class Receiving(Call[tuple[Mbuf | None, int]]):
         msg: MsgHdr | None,
         waits: bool,
     ) -> None:
+        if not isinstance(flags, int):
+            raise oserror(errno.EINVAL, "flags is a number")
         self.so = so
         self.flags = flags
         self.want = want
@@ -106,7 +108,7 @@ class Receiving(Call[tuple[Mbuf | None, int]]):
         need = wanted if whole else min(rcv.lowat, wanted)
         last = so.so_error or so.state & c.SS_CANTRCVMORE
         if rcv.cc < need and not (last or piecemeal or self.flags & c.MSG_DONTWAIT):
-            if rcv.full:  # of small packets: there is room for the rest
+            if rcv.full and need <= rcv.hiwat:  # of small packets: there is room for the rest
                 rcv.sbcompress()
                 so.rcvd()
             raise BlockingIOError(errno.EWOULDBLOCK, WOULD_BLOCK)
@@ -175,6 +177,7 @@ class Receiving(Call[tuple[Mbuf | None, int]]):
         if self.msg is not None:
             self.msg.flags = flags
         if self.views is not None:
+            self.views = []  # the buffers are their owner's again
             return None, self.got
         if self.flags & c.MSG_PEEK and self.so.kpi.strict_xnu:
             return None, self.got  # XNU tells the length alone
@@ -184,6 +187,8 @@ class Receiving(Call[tuple[Mbuf | None, int]]):
         """End with what there is, maybe nothing."""
         if self.got:
             return self._give([], 0, 0)
+        if self.views is not None:
+            self.views = []
         if self.msg is not None:
             self.msg.flags = 0
         return None, 0

@@ -45,7 +45,18 @@ class Sending(Call[int]):
         OSError: EOPNOTSUPP, EINVAL: flags that the socket has no use for.
     """
 
-    __slots__ = ("control", "flags", "sent", "so", "to", "total", "views", "waits", "whole")
+    __slots__ = (
+        "control",
+        "flags",
+        "sent",
+        "so",
+        "to",
+        "total",
+        "urgent",
+        "views",
+        "waits",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class Sending(Call[int]):
         whole: bool,
         waits: bool,
     ) -> None:
+        if not isinstance(flags, int):
+            raise oserror(errno.EINVAL, "flags is a number")
         self.so = so
         self.flags = flags
         self.views = [view for view in views if view.nbytes]
@@ -66,6 +79,11 @@ class Sending(Call[int]):
         self.waits = waits
         self.total = sum(view.nbytes for view in self.views)
         self.sent = 0
+        self.urgent = b""
+        if flags & c.MSG_OOB and so.proto.stream and self.views:
+            last = self.views[-1]  # it is the last byte that is urgent
+            self.urgent = bytes(last[-1:])
+            self.views[-1:] = [last[:-1]] if last.nbytes > 1 else []
 
     def attempt(self) -> int:
         so, snd = self.so, self.so.so_snd
@@ -77,18 +95,25 @@ class Sending(Call[int]):
             return self._datagram()
         if self.whole and self.total > snd.hiwat:
             raise oserror(errno.EMSGSIZE, f"{self.total} bytes, SO_SNDBUF is {snd.hiwat}")
-        if self.flags & c.MSG_OOB or self.control:
-            return self._alone()
+        if so.proto.atomic:
+            return self._record()
+        if self.control and not self._controlled():
+            return self._rest()
         room = snd.space
-        least = self.total if self.whole or so.proto.atomic else min(snd.lowat, snd.hiwat)
+        least = self.total if self.whole else min(snd.lowat, snd.hiwat)
         if snd.cc and room < least:
             snd.high = True
             return self._rest()
         if self.views:
             self._stream(room)
-        return self._done() if not self.views else self._rest()
+        if self.views:
+            return self._rest()
+        if self.urgent:
+            self._mark()
+        return self._done()
 
     def interrupted(self, code: int) -> int:
+        self.views = []  # the buffers are their owner's again
         if self.sent and code != errno.EBADF:
             return self.sent
         raise oserror(code)
@@ -100,8 +125,10 @@ class Sending(Call[int]):
         """Refuse, in XNU's order."""
         so, state = self.so, self.so.state
         stream = so.proto.stream
-        if self.flags & c.MSG_OOB and not stream:
-            raise oserror(errno.EOPNOTSUPP, "only a stream has urgent data")
+        if self.flags & c.MSG_OOB and not so.proto.has_urgent:
+            raise oserror(errno.EOPNOTSUPP, "only a plain stream has urgent data")
+        if self.control and so.proto.is_tls:
+            raise oserror(errno.EOPNOTSUPP, "TLS has no control data")
         if self.flags & c.MSG_EOR and stream:
             raise oserror(errno.EINVAL, "a stream has no records")
         if state & (c.SS_DEFUNCT | c.SS_CANTSENDMORE):
@@ -125,29 +152,68 @@ class Sending(Call[int]):
         so.sndbytes += self.total
         return self.total
 
-    def _alone(self) -> int:
-        """Send what needs a system call of its own, behind nothing that waits."""
-        so = self.so
-        if so.so_snd.cc:
-            so.so_snd.high = True
-            return self._rest()
-        flags = self.flags & (HOST_FLAGS | c.MSG_OOB)
-        self._took(so.driver.sendmsg(self.views[:IOV_MAX], flags, None, self.control))
+    def _record(self) -> int:
+        """Send one record of a connection; an empty one would look like its end."""
+        so, snd = self.so, self.so.so_snd
+        if not self.views:
+            return self._done()
+        data = memoryview(b"".join(self.views))
+        if snd.cc:
+            if self.control or self.total > snd.space:
+                snd.high = True
+                return self._rest()
+            snd.append(Batch((Packet(bytes(data)),), self.total), 0)
+        else:
+            try:
+                so.driver.sendmsg([data], self.flags & HOST_FLAGS, None, self.control)
+            except BlockingIOError:
+                snd.high = True
+                if self.control:
+                    raise
+                snd.append(Batch((Packet(bytes(data)),), self.total), 0)
+        self._took(self.total)
+        return self._done()
+
+    def _controlled(self) -> bool:
+        """Send what the control messages go with; return False if that must wait."""
+        so, snd = self.so, self.so.so_snd
+        snd.high = True  # so that we hear of it when there is room
+        if snd.cc:
+            return False
+        flags = self.flags & HOST_FLAGS
+        try:
+            sent = so.driver.sendmsg(self.views[:IOV_MAX], flags, None, self.control)
+        except BlockingIOError:
+            return False
+        snd.high = False
+        self._took(sent)
         self.control = []
-        return self._done() if not self.views else self._rest()
+        return True
+
+    def _mark(self) -> None:
+        """Send the last byte as urgent data, behind whatever waits."""
+        so, snd, byte = self.so, self.so.so_snd, self.urgent
+        self.urgent = b""
+        so.sndbytes += 1
+        if not snd.cc:
+            try:
+                so.driver.sendmsg([byte], c.MSG_OOB, None, [])
+                return
+            except BlockingIOError:
+                snd.high = True
+        snd.append_urgent(byte)
 
     def _stream(self, room: int) -> None:
         """Hand the system what it takes, and so_snd what fits of the rest."""
         so, snd = self.so, self.so.so_snd
-        views = [memoryview(b"".join(self.views))] if so.proto.atomic else self.views
-        taken = 0
+        left = sum(view.nbytes for view in self.views)
         if not snd.cc:
-            taken = so.push(Batch(map(Packet, views), self.total - self.sent))
-        left = self.total - self.sent - taken
-        self._took(taken)
+            taken = so.push(Batch(map(Packet, self.views), left))
+            self._took(taken)
+            left -= taken
         if not left:
             return
-        count = left if self.whole or so.proto.atomic else min(left, room)
+        count = left if self.whole else min(left, room)
         snd.append(Batch((Packet(_first(self.views, count)),), count), 0)
         self._took(count)
         if self.views:
@@ -193,13 +259,21 @@ def consume(data: Mbuf | None) -> list[memoryview]:
     if not isinstance(data, Mbuf):
         raise oserror(errno.EINVAL, "a chain of mbufs is needed")
     # The memory of an external cluster is its owner's again once it is freed.
-    views = [m.data() if m.cluster.free is None else memoryview(bytes(m.data())) for m in data]
+    views = [_lend(m) for m in data]
     header, length = data.pkthdr, sum(view.nbytes for view in views)
     data.freem()
     if header is None or header.len != length:
         told = "there is none" if header is None else f"it says {header.len}"
         raise oserror(errno.EINVAL, f"the packet header is to say {length} bytes; {told}")
     return views
+
+
+def _lend(m: Mbuf) -> memoryview:
+    """Return the bytes of one mbuf, which stay as they are however long they wait."""
+    if m.cluster.free is not None:
+        return memoryview(bytes(m.data()))
+    m.cluster.share()  # for good: whoever else has the cluster writes to a copy
+    return m.data()
 
 
 def _first(views: list[memoryview], count: int) -> bytes:

@@ -25,7 +25,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ngksock.errors import oserror, words
-from ngksock.kpi.constants import MSG_NOSIGNAL, SO_NWRITE
+from ngksock.kpi.constants import (
+    MSG_NOSIGNAL,
+    SO_NWRITE,
+    SS_CANTSENDMORE,
+    SS_ISCONNECTED,
+    SS_ISCONNECTING,
+)
 from ngksock.kpi.driver import Driver, log
 from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
@@ -55,6 +61,24 @@ BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.E
 
 OUTQ: Final = termios.TIOCOUTQ if sys.platform == "linux" else 0x40046677
 """Tells what the peer has not acknowledged; FIONWRITE of the BSDs (not run there)."""
+
+TCPS_SYN_SENT: Final = 2
+TCPS_SHUT: Final = frozenset({4, 5, 9, 11})
+"""FIN-WAIT-1 and 2, LAST-ACK, CLOSING: our end of file has left."""
+
+FATAL: Final = frozenset(
+    {
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+    }
+)
+"""What sendmsg says when the connection is over; anything else is about its arguments."""
 
 ACCEPT_RETRY: Final = 1.0
 """Seconds until a listener that ran short tries again."""
@@ -177,6 +201,8 @@ class StreamDriver(Driver):
             if error.errno in BUSY:
                 self._want_write()
                 raise oserror(errno.EWOULDBLOCK) from None
+            if error.errno not in FATAL:
+                raise  # the connection is well, the arguments are not
             self._lost(self.refused(error.errno))
             raise oserror(errno.EPIPE) from None
 
@@ -201,10 +227,30 @@ class StreamDriver(Driver):
         except OSError:
             return  # there is none
 
-    def adopted(self, connected: bool) -> None:
-        if connected:
-            self.mode = CONNECTED
+    def adopted(self) -> int:
+        state = self._tcp_state()
+        if state == TCPS_SYN_SENT:
+            self.mode = CONNECTING
             super().rcvd()
+            self._want_write()
+            return SS_ISCONNECTING
+        try:
+            self.sock.getpeername()
+        except OSError:
+            error = self.take_error()
+            if error:
+                self._pull()  # what came before a reset is still to be had
+                self.so.soisdisconnected(folded(error))
+            return 0
+        self.mode = CONNECTED
+        super().rcvd()
+        return SS_ISCONNECTED | (SS_CANTSENDMORE if state in TCPS_SHUT else 0)
+
+    def _tcp_state(self) -> int:
+        """Return the state of a TCP connection as Linux numbers it; 0 elsewhere."""
+        if self.sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+            return 0
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
     def rcvd(self) -> None:
         if self.mode == LISTENING:
@@ -222,7 +268,7 @@ class StreamDriver(Driver):
             # A reset was quicker; it is on its way to doRead.
 
     def outq(self) -> int:
-        if self.sock.family == socket.AF_UNIX:
+        if self.sock.family == socket.AF_UNIX or self.sock.fileno() < 0:
             return 0  # what was sent is the peer's already
         if sys.platform == "darwin":
             return self.sock.getsockopt(socket.SOL_SOCKET, SO_NWRITE)
@@ -277,6 +323,9 @@ class StreamDriver(Driver):
         try:
             if self.mode == CONNECTED:
                 error = folded(self.take_error())
+                if not error and self.drain_errors() and not self._hung_up():
+                    self._go_on()  # it was the error queue that woke the reactor
+                    return
                 if not error and self.so.so_snd.cc:
                     error = errno.ECONNRESET  # nobody takes what is queued
                 self._lost(error)
@@ -284,6 +333,18 @@ class StreamDriver(Driver):
                 self._lost(self.take_error() or errno.ECONNABORTED)
         finally:
             upcalls.drain()
+
+    def _hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self.sock, 0)
+        return any(found & select.POLLHUP for _, found in poll.poll(0))
+
+    def _go_on(self) -> None:
+        """Be watched by the reactor again, as before."""
+        if not self.eof and not self.so.so_rcv.full:
+            self.rcvd()
+        if self.so.so_snd.cc:
+            self._want_write()
 
     # -- how it is done
 
@@ -371,7 +432,8 @@ class StreamDriver(Driver):
     def _push(self) -> None:
         """Send from so_snd what the system takes now."""
         snd = self.so.so_snd
-        snd.sbdrop(self.sock.sendmsg(snd.gather(), (), MSG_NOSIGNAL))
+        flags = MSG_NOSIGNAL | (socket.MSG_OOB if snd.urgent else 0)
+        snd.sbdrop(self.sock.sendmsg(snd.gather(), (), flags))
 
     def _send_many(self, batch: Batch) -> int:
         """Send the packets of *batch* until the system takes no more."""
@@ -381,8 +443,10 @@ class StreamDriver(Driver):
             want = sum(map(len, pieces))
             try:
                 sent = self.sock.sendmsg(pieces, (), MSG_NOSIGNAL)
-            except BlockingIOError:
-                break
+            except OSError as error:
+                if error.errno not in BUSY:
+                    raise
+                break  # what has left has left
             total += sent
             if sent < want:
                 break

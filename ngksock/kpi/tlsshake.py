@@ -253,11 +253,11 @@ class Handshake(StreamDriver):
         if head is None:
             self.so.soisdisconnected(error, why)
             return
-        head._tell(self.peer or "a local peer", why or words(error))
+        head._tell(_address(self.peer), why or words(error))
         self.detach()
         self._left(head)
 
-    def _tell(self, peer: SockAddr, why: str) -> None:
+    def _tell(self, peer: str, why: str) -> None:
         """Log that a handshake failed; of very many a second only the first ones."""
         second = int(self.kpi.clock.seconds())
         if second != self._second:
@@ -287,3 +287,11 @@ class Handshake(StreamDriver):
             self._lost(self.take_error() or errno.ECONNRESET, early)
         finally:
             upcalls.drain()
+
+
+def _address(peer: SockAddr) -> str:
+    """Return whom a log line is about."""
+    if not isinstance(peer, tuple):
+        return "a local peer"
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from ngksock.kpi.callbacks import Callbacks
-    from ngksock.kpi.sockbuf import SockBuf
+    from ngksock.kpi.sockbuf import SockBuf, WaitQueue
 
 __all__ = ["Call", "Wait", "perform", "serve", "start"]
 
@@ -43,9 +44,15 @@ class Call(Generic[T]):
         """Return what there is to show when the wait ends with *code*, or raise it."""
         raise oserror(code)
 
+    def orphaned(self, result: T) -> None:
+        """Give back *result*: the wait ended while it was made."""
+
     def closed(self) -> T:
         """Return what the call gives when its socket is closed meanwhile."""
         raise oserror(errno.ECONNABORTED, "the socket was closed")
+
+
+_NOTHING: Final[Call[Any]] = Call()
 
 
 class Wait(Deferred[T]):
@@ -58,15 +65,16 @@ class Wait(Deferred[T]):
         call: What to try.
         seconds: The longest wait, or None for no limit.
         late: The errno when that is over.
+        shielded: Whether ``nointerrupt`` of the side keeps it from being
+            cancelled.
 
-    To cancel it is EINTR, or what there is to show; while ``nointerrupt`` is
-    set for the side nothing comes of it.
+    To cancel it is EINTR, or what there is to show.
     """
 
     def __init__(
         self,
         so: Callbacks,
-        buf: SockBuf,
+        buf: WaitQueue,
         call: Call[T],
         seconds: float | None = None,
         late: int = errno.EWOULDBLOCK,
@@ -75,7 +83,7 @@ class Wait(Deferred[T]):
         super().__init__()
         self.so = so
         self.buf = buf
-        self.call = call
+        self.call: Call[T] = call
         self.shielded = shielded
         self.how: Callable[[], T] | None = None
         self.timer: IDelayedCall | None = None
@@ -90,31 +98,33 @@ class Wait(Deferred[T]):
             if self.how is not None:
                 self.fire()  # it has ended already, only the turn to tell it was to come
             elif not (self.shielded and self.buf.nointr):
-                self.end(lambda: self.call.interrupted(errno.EINTR))
+                self.end(errno.EINTR)
             return
         super().cancel()
 
-    def _expired(self, late: int) -> None:
-        self.timer = None
-        self.end(lambda: self.call.interrupted(late))
-
     def again(self) -> bool:
         """Try again; return whether the wait is over."""
+        call = self.call
         try:
-            result = self.call.attempt()
+            result = call.attempt()
         except BlockingIOError:
-            return False
-        except OSError as error:
-            self._leave()
-            self._fail(error)
+            return self.called
+        except Exception as error:
+            if not self.called:
+                self._leave()
+                self._fail(error)
         else:
-            self._leave()
-            self.callback(result)
+            if self.called:
+                call.orphaned(result)
+            else:
+                self._leave()
+                self.callback(result)
         return True
 
-    def end(self, how: Callable[[], T]) -> None:
-        """End the wait with what *how* gives."""
-        self.end_later(how)
+    def end(self, code: int) -> None:
+        """End the wait with what there is to show, or *code*; those behind may go on."""
+        self.end_later(partial(self.call.interrupted, code))
+        self.so.left(self.buf)
         self.fire()
 
     def end_later(self, how: Callable[[], T]) -> None:
@@ -124,16 +134,23 @@ class Wait(Deferred[T]):
 
     def fire(self) -> None:
         """Tell what `end_later` was given, once."""
-        if self.called or self.how is None:
+        how, self.how = self.how, None
+        if self.called or how is None:
             return
         try:
-            result = self.how()
+            result = how()
         except OSError as error:
             self._fail(error)
         else:
             self.callback(result)
 
+    def _expired(self, late: int) -> None:
+        self.timer = None
+        self.end(late)
+
     def _leave(self) -> None:
+        # Whoever keeps this Deferred shall not keep the owner's buffers, too.
+        self.call = _NOTHING
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -143,14 +160,14 @@ class Wait(Deferred[T]):
             if not waits:
                 self.buf.waits = None
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         # Without its frames: they hold this Deferred, and it the error.
         self.errback(Failure(error.with_traceback(None)))
 
 
 def start(
     so: Callbacks,
-    buf: SockBuf,
+    buf: WaitQueue,
     call: Call[T],
     seconds: float | None = None,
     late: int = errno.EWOULDBLOCK,
@@ -203,7 +220,7 @@ def perform(
     return call.attempt()
 
 
-def serve(buf: SockBuf) -> None:
+def serve(buf: WaitQueue) -> None:
     """Let those who wait on *buf* try again, in order, until one cannot go on."""
     while buf.waits and buf.waits[0].again():
         pass

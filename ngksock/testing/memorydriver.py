@@ -267,7 +267,7 @@ class MemorySocket:
     def recvoob(self, peek: bool) -> bytes:
         raise oserror(errno.EOPNOTSUPP)
 
-    def adopted(self, connected: bool) -> None:
+    def adopted(self) -> int:
         raise oserror(errno.EOPNOTSUPP, "a socket in memory was never the host's")
 
     def ioctl(self, request: int, arg: bytes) -> bytes:

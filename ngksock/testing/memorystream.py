@@ -233,6 +233,10 @@ class MemoryStream(MemorySocket):
         """Send from so_snd what there is room for."""
         snd = self.so.so_snd
         while snd.cc and self.out.room() > 0:
+            if snd.urgent:
+                self.out.put(Segment(OOB, b"".join(snd.gather())))
+                snd.sbdrop(1)
+                continue
             snd.sbdrop(self._put(b"".join(snd.gather())))
 
     def shutdown(self) -> None:

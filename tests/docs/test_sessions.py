@@ -51,13 +51,17 @@ class SessionTests(SynchronousTestCase):
         """The service is run, stopped and refused as its page says."""
         self.sessions("service")
 
+    def test_tls(self) -> None:
+        """TLS is tried, and certificates are replaced, as its page says."""
+        self.sessions("tls")
+
     def test_writing(self) -> None:
         """The types of node that a page shows work, are found, and pass their tests."""
         self.sessions("writing-a-node-type")
 
     def test_all(self) -> None:
         """No page has a session that no test runs."""
-        run = {"tutorial", "language", "service", "writing-a-node-type"}
+        run = {"tutorial", "language", "service", "tls", "writing-a-node-type"}
         others = [page for page in names_of_pages() if page not in run and blocks(page, "console")]
         self.assertEqual([], others)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
+import subprocess
 from pathlib import Path
 
 from tests.integration.service import (
@@ -16,6 +18,7 @@ from tests.integration.service import (
     receive,
     receive_all,
 )
+from tests.integration.tlstraffic import OpenSSL
 
 DATAGRAMS = (b"hello\n", b"", b"\0\xff" * 700, os.urandom(65507))
 
@@ -92,8 +95,8 @@ class DatagramExampleTests(IntegrationCase):
             self.assertEqual(datagram[::-1], client.recv(65536))
 
 
-class StreamExampleTests(IntegrationCase):
-    """The examples that forward connections."""
+class ForwardCase(IntegrationCase):
+    """A case whose examples forward connections."""
 
     def assert_forwards(self, client: socket.socket, server: socket.socket) -> None:
         """Data goes both ways, also after one side, and then the other, has ended its own."""
@@ -108,6 +111,10 @@ class StreamExampleTests(IntegrationCase):
         connection.sendall(b"a long farewell" * 10000)
         connection.close()
         self.assertEqual(b"a long farewell" * 10000, receive_all(client))
+
+
+class StreamExampleTests(ForwardCase):
+    """The examples that forward connections."""
 
     def test_forward(self):
         """forward.ng: TCP, with one end half closed while the other goes on."""
@@ -137,6 +144,52 @@ class StreamExampleTests(IntegrationCase):
         server, port = self.tcp_server(), free_port()
         self.start(self.example("ipv6.ng", {8080: port, 9000: port_of(server)}))
         self.assert_forwards(self.tcp(port, "::1"), server)
+
+
+class TLSExampleTests(ForwardCase):
+    """The examples that speak TLS, with the certificate that their comments make."""
+
+    def certificate(self, name: str) -> str:
+        """Run the openssl command in an example's comment; return the path of what it made."""
+        [command] = re.findall(r"(?m)^#   (openssl req .*)$", (EXAMPLES / name).read_text())
+        subprocess.run(
+            shlex.split(command), cwd=self.folder, check=True, stderr=subprocess.DEVNULL
+        )  # fmt: skip
+        return str(self.folder / "server.pem")
+
+    def test_tls(self):
+        """tls.ng: openssl s_client verifies it, and talks to a plain server."""
+        server, port = self.tcp_server(), free_port()
+        path = self.certificate("tls.ng")
+        changes: dict[int | str, int | str] = {
+            8443: port, 8080: port_of(server), "server.pem": path
+        }  # fmt: skip
+        self.start(self.example("tls.ng", changes))
+        client = OpenSSL(
+            "s_client", "-quiet", "-verify_return_error", "-CAfile", path,
+            "-connect", f"127.0.0.1:{port}", "-verify_hostname", "localhost",
+        )  # fmt: skip
+        self.addCleanup(client.close)
+        client.stdin.write(b"question\n")
+        client.stdin.flush()
+        connection = self.accept(server)
+        self.assertEqual(b"question\n", receive(connection, 9))
+        connection.sendall(b"answer\n")
+        connection.close()
+        self.assertEqual((0, b"answer\n"), client.ended()[:2])
+
+    def test_tls_origin(self):
+        """tls-origin.ng in front of tls.ng: a tunnel, in which either end may end first."""
+        server, inner, outer = self.tcp_server(), free_port(), free_port()
+        path = self.certificate("tls-origin.ng")
+        changes: dict[int | str, int | str] = {
+            8443: inner, 8080: port_of(server), "server.pem": path
+        }  # fmt: skip
+        self.start(self.example("tls.ng", changes))
+        changes = {9000: outer, 8443: inner, "server.pem": path}
+        self.start(self.example("tls-origin.ng", changes))
+        for _ in range(2):
+            self.assert_forwards(self.tcp(outer), server)
 
 
 class TextTests(IntegrationCase):

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from ngksock.kpi import Socket
@@ -247,10 +247,10 @@ class DgramTests(KPITestCase):
         """The end of the reactor is no error of a datagram socket."""
         so = self.socket(INET, DGRAM)
         self.kpi.reactor.removeReader(driver(so))
-        driver(so).connectionLost(Failure(ConnectionDone()))
+        driver(so).connectionLost(Failure(ConnectionLost()))
         self.assertEqual(({}, False), (so.senderrors, driver(so).reading))
         so.close()
-        driver(so).connectionLost(Failure(ConnectionDone()))
+        driver(so).connectionLost(Failure(ConnectionLost()))
 
     def test_names_of_a_connected(self) -> None:
         """A batch whose names are all None goes to the peer."""

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from ngksock.kpi import tlsfail, tlsrecord, tlsshake
 from ngksock.kpi.tls import TLSDriver
 from ngksock.kpi.tlsopt import IPPROTO_TLS, gettls
-from tests.kpi.sockets import INET, STREAM, UNIX, Owner, driver, packets
+from tests.kpi.sockets import INET, INET6, STREAM, UNIX, Owner, driver, packets
 from tests.kpi.tlspeers import (
     CA,
     NAME,
@@ -324,12 +324,23 @@ class StallTests(TLSTestCase):
         clock = self.clocked()
         below = driver(self.server().so)
         for _ in range(50):
-            below._tell(("127.0.0.1", 1), "a reason")
+            below._tell("127.0.0.1:1", "a reason")
         self.assertEqual(20, len(self.logged))
         self.assertEqual("more TLS handshakes fail, too many to tell of each", self.logged[-1])
         clock.advance(1)
         below._tell("a local peer", "a reason")
         self.assertEqual("the TLS handshake with a local peer failed: a reason", self.logged[-1])
+
+    async def test_addresses(self) -> None:
+        """The log names a peer as people write it."""
+        for domain, name in ((INET, "127.0.0.1"), (INET6, "[::1]"), (UNIX, None)):
+            plain = self.socket(domain, STREAM)
+            self.connect(plain, self.server(domain).so.getsockname())
+            who = f"{name}:{plain.getsockname()[1]}" if name else "a local peer"
+            plain.close()
+            while not self.logged:
+                await deferLater(reactor, 0)
+            self.assertIn(f"the TLS handshake with {who} failed: ", self.logged.pop())
 
     async def test_flood(self) -> None:
         """Who asks for ever new keys and takes no answer is cut off."""

@@ -201,9 +201,10 @@ class DataPath(Node):
         self.lasterror = errno
         reply = self._connecting
         told = reply is not None and reply.source in self.graph.nodes
-        if not self.cloned and not told:  # what clients do to their connections is no news
+        why = f": {self.so.why}" if self.so is not None and self.so.why else ""
+        # What clients do to their connections is no news; a reply has no room for a sentence.
+        if not self.cloned and (why or not told):
             where, name = self._target or addresses(self.so), errorcode.get(errno, str(errno))
-            why = f": {self.so.why}" if self.so is not None and self.so.why else ""
             self.graph.report(f"ksocket {self!r} ({where}) failed: {name}{why}", None)
         if reply is not None:
             self._connecting = None

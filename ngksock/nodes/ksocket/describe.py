@@ -9,6 +9,7 @@ from typing import Any
 from ngksock.kpi import Socket
 from ngksock.nodes.ksocket.address import host_text
 from ngksock.nodes.ksocket.family import Kind
+from ngksock.nodes.ksocket.tls import tls_words
 
 __all__ = ["addresses", "describe"]
 
@@ -45,6 +46,8 @@ def describe(kind: Kind, so: Socket | None, state: str, lasterror: int) -> str:
         f"sent {so.sndpackets} packets, {so.sndbytes} bytes",
         f"queued {so.rcvcount} in, {so.sndcount} out",
     ]
+    if kind.tls:
+        parts[1:1] = tls_words(so)
     if so.senderrors:
         lost = (
             f"{count} {errorcode.get(number, number)}" for number, count in so.senderrors.items()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from errno import EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT
+from errno import EAFNOSUPPORT, EINVAL, EPROTONOSUPPORT, EPROTOTYPE
 from typing import Final, NamedTuple
+
+from ngksock.kpi import IPPROTO_TLS
 
 __all__ = ["FAMILIES", "INET", "INET6", "LOCAL", "Kind", "family_name", "family_number"]
 
@@ -38,9 +40,9 @@ _SHARED: Final = {
     "raw": 255,
 }  # fmt: skip
 _PROTOCOLS: Final = {
-    INET: {**_SHARED, "icmp": 1, "igmp": 2, "swipe": 53},
-    INET6: {**_SHARED, "icmp6": 58},
-    LOCAL: {},
+    INET: {**_SHARED, "icmp": 1, "igmp": 2, "swipe": 53, "tls": IPPROTO_TLS},
+    INET6: {**_SHARED, "icmp6": 58, "tls": IPPROTO_TLS},
+    LOCAL: {"tls": IPPROTO_TLS},
 }
 
 
@@ -95,7 +97,8 @@ class Kind(NamedTuple):
 
         Raises:
             OSError: EINVAL, malformed.  EAFNOSUPPORT, EPROTONOSUPPORT: this
-                host has no such family, type or protocol.
+                host has no such family, type or protocol.  EPROTOTYPE, TLS is
+                for streams.
         """
         parts = name.split("/", 2)
         if len(parts) < 3:
@@ -120,12 +123,22 @@ class Kind(NamedTuple):
         if kind is None:
             raise OSError(EPROTONOSUPPORT, f'hook "{name}": this host has no type {parts[1]}')
         protocol = _number(parts[2], _PROTOCOLS[family], f"protocol of {family_name(family)}")
+        if protocol == IPPROTO_TLS and kind != socket.SOCK_STREAM:
+            raise OSError(
+                EPROTOTYPE,
+                f'hook "{name}": TLS needs a stream, as in {family_name(family)}/stream/tls',
+            )
         return cls(family, domain, kind, protocol)
 
     @property
     def connected(self) -> bool:
         """Whether data needs a connection first, and have an end."""
         return self.type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return self.protocol == IPPROTO_TLS
 
     def words(self) -> str:
         """Return the kind as people write it, as far as there are words."""

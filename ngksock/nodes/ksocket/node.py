@@ -11,7 +11,7 @@ from errno import (
 )
 from typing import Any, Final
 
-from ngksock.kpi import Socket, SocketKPI
+from ngksock.kpi import Socket, SocketKPI, TLSConfig, settls
 from ngksock.kpi.constants import (
     FIONBIO,
     MSG_DONTWAIT,
@@ -34,6 +34,7 @@ from ngksock.nodes.ksocket.option import (
     Sockopt,
 )
 from ngksock.nodes.ksocket.tags import COOKIE
+from ngksock.nodes.ksocket.tls import GETTLS, SETTLS, TLSOptions, TLSState, check_tls
 from ngksock.plugin import NodeType
 
 __all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
@@ -68,6 +69,8 @@ class KSocket(DataPath):
         self.embryos: list[KSocket] = []
         self.settings: dict[tuple[str, object], str] = {}
         self._accepting: Reply[Accepted] | None = None
+        self._config = TLSConfig()
+        self._begun = False  # in a dry run: it would be connecting, or listening
 
     # -- life
 
@@ -145,6 +148,10 @@ class KSocket(DataPath):
         if not self.graph.checking:
             self._socket().listen(backlog)
             self._listening = True
+        else:
+            self._begun = True
+            if self._kind().tls:
+                self._config.check_listen()
         self._remember("listen", str(backlog))
 
     @command_later(3, "accept", resp=ACCEPTED, cmdstr="NGM_KSOCKET_ACCEPT")
@@ -167,6 +174,9 @@ class KSocket(DataPath):
         """Connect to an address; EINPROGRESS, and an errno in a later reply, if that takes time."""
         name = to.host(self._kind().family)
         if self.graph.checking:
+            self._begun = True
+            if self._kind().tls:
+                self._config.expected(name)
             return
         so = self._socket()
         if self._connecting is not None:
@@ -224,6 +234,24 @@ class KSocket(DataPath):
         """Withdraw the request to accept; it is never answered."""
         self._accepting = None
 
+    @command(3, arg=SETTLS, cookie=OWN_COOKIE)
+    def settls(self, options: TLSOptions) -> None:
+        """Say how to speak TLS, before connect or listen; what is left out is as usual."""
+        check_tls(self._kind())
+        config = options.config()
+        if not self.graph.checking:
+            settls(self._socket(), config)
+        elif self._begun:
+            raise OSError(EINVAL, "TLS is configured before listen or connect")
+        self._config = config
+        self._remember("settls", SETTLS.unparse(options))
+
+    @command(4, resp=GETTLS, cookie=OWN_COOKIE)
+    def gettls(self) -> TLSState:
+        """Tell what the handshake has brought."""
+        check_tls(self._kind())
+        return TLSState() if self.graph.checking else TLSState.of(self._socket())
+
     def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
         if self._listening:
             self._accept()
@@ -245,6 +273,8 @@ class KSocket(DataPath):
             return
         except OSError as error:
             self.lasterror = error.errno or EINVAL
+            if so.so_comp:  # that one is gone, and the next may be well
+                self.graph.work.call(self._accept)
             return
         self._accepting = None
         connection, name = accepted
@@ -263,7 +293,7 @@ class KSocket(DataPath):
 
     def config(self) -> list[str]:
         """Return the options, then the addresses, as messages."""
-        order = ["setopt", "bind", "listen", "connect"]
+        order = ["setopt", "settls", "bind", "listen", "connect"]
         lines = sorted(self.settings.items(), key=lambda line: order.index(line[0][0]))
         return [f"msg . {name} {text}" for (name, _), text in lines]
 
