@@ -91,11 +91,12 @@ def message(address: str, raw: Message, decoded: Message | None) -> str:
     return f"{head}\nArgs:\t{shown}" if shown else f"{head}\nNo arguments"
 
 
-def help_all(commands: Iterable[Command]) -> str:
-    """Return what ``help`` prints."""
-    return "\n".join(
-        ["Available commands:", *(f"  {entry.name:<10} {entry.summary}" for entry in commands)]
-    )
+def help_all(commands: Iterable[Command], more: Iterable[Command] = ()) -> str:
+    """Return what ``help`` prints; *more* are commands that ngctl does not have."""
+    lines = ["Available commands:"]
+    lines += [f"  {entry.name:<10} {entry.summary}" for entry in commands]
+    ours = [f"  {entry.name:<10} {entry.summary}" for entry in more]
+    return "\n".join([*lines, *(["And beyond ngctl:"] if ours else []), *ours])
 
 
 def help_one(entry: Command) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from errno import EINVAL
 from typing import Final
 
@@ -133,16 +132,25 @@ COMMANDS: Final = (
 """The commands of ngctl, in the order of its help."""
 
 
-def find_command(word: str, at: int = 0) -> Command:
+def find_command(word: str, at: int = 0, more: Sequence[Command] = ()) -> Command:
     """
     Return the command that *word* abbreviates, or is.
+
+    Args:
+        word: What was written.
+        at: Its position in the line.
+        more: Commands that stand behind ngctl's own: what abbreviates one of
+            ngctl's is never one of these.
 
     Raises:
         LineError: EINVAL: no command, or more than one, begins so.
     """
     low = word.lower()
-    exact = [entry for entry in COMMANDS if low in entry.names]
-    found = exact or [entry for entry in COMMANDS if any(n.startswith(low) for n in entry.names)]
+    found: list[Command] = []
+    for table in (COMMANDS, more):
+        found = found or [entry for entry in table if low in entry.names]
+    for table in (COMMANDS, more):
+        found = found or [e for e in table if any(name.startswith(low) for name in e.names)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -150,7 +158,7 @@ def find_command(word: str, at: int = 0) -> Command:
         raise LineError(
             EINVAL, f'"{word}": ambiguous command', at, remedy=f"it may be {names}", syntax=True
         )
-    names_like = near(word, (name for entry in COMMANDS for name in entry.names))
+    names_like = near(word, (name for entry in (*COMMANDS, *more) for name in entry.names))
     raise LineError(EINVAL, f'"{word}": unknown command', at, remedy=names_like, syntax=True)
 
 
@@ -163,6 +171,8 @@ def near(word: str, names: Iterable[str], form: str = "{}") -> str:
         names: What there is; beyond two thousand names the rest is not looked at.
         form: How a name is to be written, with ``{}`` in its place.
     """
+    from difflib import get_close_matches  # it takes long to import, and errors are rare
+
     limited = [name for name, _ in zip(names, range(2000), strict=False)]
     close = get_close_matches(word, limited, 2)
     return (

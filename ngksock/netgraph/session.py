@@ -105,7 +105,11 @@ class Session:
         warn: Takes a sentence about something odd that is no error.
         files: Reads and writes files.
         only: The commands allowed; None: all.
+
+    ``more`` are commands beside ngctl's; a subclass has a method for each.
     """
+
+    more: tuple[Command, ...] = ()
 
     def __init__(
         self,
@@ -131,11 +135,14 @@ class Session:
             LineError: EINVAL: unknown or ambiguous command, wrong number of
                 arguments, or not allowed here.
         """
-        words = split(line)
+        return self.parse_words(split(line))
+
+    def parse_words(self, words: Sequence[Word]) -> tuple[Command, list[Word]] | None:
+        """Return what `parse` returns, for a line that is in words already."""
         if not words or words[0].startswith("#"):
             return None
         first, *args = words
-        command = find_command(first, first.start)
+        command = find_command(first, first.start, self.more)
         if self.only is not None and command.name not in self.only:
             raise LineError(
                 EINVAL, f"{command.name} cannot be used here", first.start, syntax=True,
@@ -156,7 +163,11 @@ class Session:
             LineError: It failed; what went before stays.
             Quit: It is ``quit``.
         """
-        parsed = self.parse(line)
+        self.run_words(split(line))
+
+    def run_words(self, words: Sequence[Word]) -> None:
+        """Carry out a line that is in words already, as `run` does."""
+        parsed = self.parse_words(words)
         if parsed is None:
             return
         command, args = parsed
@@ -270,9 +281,9 @@ class Session:
 
     def _help(self, args: list[Word]) -> None:
         if args:
-            self.say(display.help_one(find_command(args[0], args[0].start)))
+            self.say(display.help_one(find_command(args[0], args[0].start, self.more)))
         else:
-            self.say(display.help_all(COMMANDS))
+            self.say(display.help_all(COMMANDS, self.more))
 
     def _list(self, args: list[Word]) -> None:
         letters = _letters(args, "ln", "list [-ln]")

@@ -55,11 +55,12 @@ class Terminal:
     One shell, and what is printed there, by commands in the background too.
 
     Args:
-        directory: Where it starts; its PATH begins with this Python's.
+        directory: Where it starts; its PATH begins with this Python's, and ours.
     """
 
     def __init__(self, directory: Path) -> None:
-        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+        programs = Path(__file__).parent / "bin"  # ngkctl and ngkhook, where they are not installed
+        path = os.pathsep.join([os.path.dirname(sys.executable), str(programs), os.environ["PATH"]])
         self._directory = directory
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],

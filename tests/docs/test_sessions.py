@@ -51,6 +51,10 @@ class SessionTests(SynchronousTestCase):
         """The service is run, stopped and refused as its page says."""
         self.sessions("service")
 
+    def test_ngkctl(self) -> None:
+        """A running graph is built, looked at and saved from outside as the chapter says."""
+        self.sessions("ngkctl")
+
     def test_tls(self) -> None:
         """TLS is tried, and certificates are replaced, as its page says."""
         self.sessions("tls")
@@ -59,9 +63,13 @@ class SessionTests(SynchronousTestCase):
         """The types of node that a page shows work, are found, and pass their tests."""
         self.sessions("writing-a-node-type")
 
+    def test_wire(self) -> None:
+        """The client on the page about the protocol runs, and needs nothing of ours."""
+        self.sessions("wire")
+
     def test_all(self) -> None:
         """No page has a session that no test runs."""
-        run = {"tutorial", "language", "service", "tls", "writing-a-node-type"}
+        run = {"tutorial", "language", "service", "ngkctl", "tls", "wire", "writing-a-node-type"}
         others = [page for page in names_of_pages() if page not in run and blocks(page, "console")]
         self.assertEqual([], others)
 

@@ -19,6 +19,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLUGIN = "twisted/plugins/ngksock_plugin.py"
+COMPLETIONS = {
+    "bash-completion/completions/ngkctl",
+    "bash-completion/completions/ngkhook",
+    "zsh/site-functions/_ngkctl",
+    "fish/vendor_completions.d/ngkctl.fish",
+    "fish/vendor_completions.d/ngkhook.fish",
+}
 
 
 def run(*words: str | Path, cwd: str | Path = "/") -> str:
@@ -66,6 +73,8 @@ class InstallTests(SynchronousTestCase):
         # Twisted's own plugins are there: nothing of ours hides them.
         self.assertRegex(text, r"(?m)^ +web +")
         self.assertRegex(run(programs / "twistd", "ngksock", "--version"), r"ngksock.* 0\.")
+        for program in ("ngkctl", "ngkhook"):
+            self.assertRegex(run(programs / program, "--version"), rf"{program} 0\.")
 
     def test_wheel_contents(self) -> None:
         """The wheel has the package and the plugin file, and no package under twisted/."""
@@ -74,7 +83,16 @@ class InstallTests(SynchronousTestCase):
         self.assertIn("ngksock/packet.py", names)
         self.assertEqual([PLUGIN], [name for name in names if name.startswith("twisted/")])
         top = {name.split("/")[0] for name in names if ".dist-info" not in name}
+        top = {name for name in top if not name.endswith(".data")}
         self.assertEqual({"ngksock", "twisted"}, top)
+
+    def test_wheel_data(self) -> None:
+        """The wheel has every manual page, and every completion, where they are looked for."""
+        names = zipfile.ZipFile(build()[1]).namelist()
+        data = {name.partition(".data/data/share/")[2] for name in names} - {""}
+        pages = {f"man/man8/{path.name}" for path in (ROOT / "man").iterdir()}
+        self.assertEqual(pages | COMPLETIONS, data)
+        self.assertEqual(len(COMPLETIONS), len(list((ROOT / "completions").iterdir())))
 
     def test_wheel_is_whole(self) -> None:
         """Every file of the package in the tree is in the wheel."""
@@ -90,13 +108,18 @@ class InstallTests(SynchronousTestCase):
         with tarfile.open(build()[0]) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         wanted = {PLUGIN, "LICENSE", "README.md", "tox.ini", "tests/test_house.py", "docs/conf.py"}
+        wanted |= {"man/ngkctl.8", "completions/ngkctl.bash"}
         self.assertEqual(set(), wanted - names)
         rubbish = (".venv/", ".tox/", "_trial_temp", "__pycache__", "dropin.cache")
         self.assertEqual([], [name for name in names if any(part in name for part in rubbish)])
 
     def test_wheel_installed(self) -> None:
         """Installed from the wheel, twistd has the plugin."""
-        self.check(self.install(build()[1]))
+        programs = self.install(build()[1])
+        self.check(programs)
+        share = programs.parent / "share"
+        for name in COMPLETIONS | {f"man/man8/{path.name}" for path in (ROOT / "man").iterdir()}:
+            self.assertTrue((share / name).is_file(), name)
 
     def test_editable_installed(self) -> None:
         """Installed for development, twistd has the plugin from any folder."""

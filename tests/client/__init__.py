@@ -1,0 +1,1 @@
+"""Tests of ngksock.client: the library of those who attach to a daemon."""

@@ -1,0 +1,189 @@
+"""``ngkctl save``: what is saved makes the same graph, and it works."""
+
+from __future__ import annotations
+
+import re
+import socket
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ngksock.client import connect
+from tests.certificates import SERVER, pem_of
+from tests.client.daemon import Daemon
+from tests.ctl.conversation import ngkctl
+from tests.integration.service import EXAMPLES, free_port, until
+
+ODD = """\
+mkpeer hub boot boot
+name boot "test hub"
+mkpeer "test hub:" tee a left
+connect "test hub:a" "test hub:" right b
+mkpeer "test hub:a" one2many left2right many3
+mkpeer "test hub:a.left2right" one2many one many0
+msg "test hub:a.left2right" setconfig { xmitAlg=2 failAlg=1 enabledLinks=[ 3=1 ] }
+mkpeer hub lone x
+msg lone setpersistent
+rmhook lone
+mkpeer hub un x
+msg un setpersistent
+mkpeer un hub a b
+mkpeer un hub c d
+connect un.a b.c x y
+connect un .: s t
+mkpeer hub self p
+msg self setpersistent
+connect self . e f
+mkpeer echo named e
+name named #7
+mkpeer #7: hole f g
+"""
+"""Names with blanks, circles, links to itself, nodes without names and without hooks."""
+
+
+class SaveTests(SynchronousTestCase):
+    """Saved, loaded, and saved again."""
+
+    maxDiff = None
+
+    def saved(self, running: Daemon) -> str:
+        """Return the saved graph of a daemon."""
+        code, text = ngkctl(running.path, "save")
+        self.assertEqual(0, code, text)
+        return text
+
+    def shape(self, running: Daemon) -> list[list[object]]:
+        """Return types, names and links of a graph, without its ids."""
+        with connect(None, running.path, data=False) as node:
+            lists = re.findall(r"id=0x(\w+)", node.request_ascii(".", "listnodes"))
+            found = []
+            for number in lists:
+                text = node.request_ascii(f"[{number}]:", "listhooks")
+                if 'type="socket"' not in text.split("linkinfo")[0]:
+                    found.append(sorted(re.findall(r'(?:name|type|hook)="([^"]*)"', text)))
+        return sorted(found)
+
+    def round_trip(self, graph: str) -> str:
+        """Assert that saving and loading *graph* changes nothing; return what is saved."""
+        with Daemon(graph) as first:
+            text, shape = self.saved(first), self.shape(first)
+        with Daemon(text) as second:
+            self.assertEqual(text.split("\n"), self.saved(second).split("\n"))
+            self.assertEqual(shape, self.shape(second))
+        return text
+
+    def example(self, name: str) -> tuple[str, dict[int, int]]:
+        """Return an example with free ports, and which they are."""
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+        folder = tempfile.TemporaryDirectory(prefix="ngk")
+        self.addCleanup(folder.cleanup)
+        pem = Path(folder.name, "server.pem")
+        pem.write_bytes(pem_of(SERVER))
+        text = text.replace("server.pem", str(pem))
+        text = text.replace("/tmp/ngksock-example.sock", f"{folder.name}/example.sock")
+        ports: dict[int, int] = {}
+        for found in re.findall(r"(?<=[\d\]]):(\d+)\b", text):
+            ports.setdefault(int(found), free_port())
+        return re.sub(r"(?<=[\d\]]):(\d+)\b", lambda m: f":{ports[int(m[1])]}", text), ports
+
+    def test_examples(self) -> None:
+        """Each example: loaded, what is saved of it gives the same graph and the same text."""
+        names = sorted(path.name for path in EXAMPLES.glob("*.ng"))
+        self.assertGreater(len(names), 5)
+        for name in names:
+            text = self.round_trip(self.example(name)[0])
+            self.assertGreater(text.count("\n"), 5, name)
+
+    def test_odd(self) -> None:
+        """A graph of oddities comes back as it was."""
+        self.round_trip(ODD)
+
+    def test_empty(self) -> None:
+        """An empty graph is a heading."""
+        self.assertEqual("# Made by ngkctl save.\n", self.round_trip(""))
+
+    def test_traffic(self) -> None:
+        """What was saved of fanout.ng sends a datagram to all three receivers."""
+        text, ports = self.example("fanout.ng")
+        with Daemon(text) as first:
+            saved = self.saved(first)
+        receivers = []
+        for number in (9001, 9002, 9003):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(sock.close)
+            sock.bind(("127.0.0.1", ports[number]))
+            sock.settimeout(10)
+            receivers.append(sock)
+        with Daemon(saved), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"hello", ("127.0.0.1", ports[9000]))
+            self.assertEqual([b"hello"] * 3, [sock.recv(100) for sock in receivers])
+
+    def test_traffic_back(self) -> None:
+        """What was saved of udp-reply.ng and forward.ng answers, and forwards."""
+        for name, kind in (("udp-reply.ng", socket.SOCK_DGRAM), ("forward.ng", socket.SOCK_STREAM)):
+            text, ports = self.example(name)
+            with Daemon(text) as first:
+                saved = self.saved(first)
+            with Daemon(saved), socket.socket(socket.AF_INET, kind) as client:
+                client.settimeout(10)
+                if kind == socket.SOCK_DGRAM:
+                    client.connect(("127.0.0.1", ports[9000]))
+                    client.send(b"hello")
+                    self.assertEqual(b"hello", client.recv(100))
+                    continue
+                with socket.create_server(("127.0.0.1", ports[9000])) as server:
+                    client.connect(("127.0.0.1", ports[8080]))
+                    client.send(b"hello")
+                    with server.accept()[0] as accepted:
+                        accepted.settimeout(10)
+                        self.assertEqual(b"hello", accepted.recv(100))
+
+    def test_connections(self) -> None:
+        """Connections that a listener accepted are left out, and what hangs on them."""
+        text, ports = self.example("forward.ng")
+        server = socket.create_server(("127.0.0.1", ports[9000]))
+        self.addCleanup(server.close)
+        with Daemon(text) as running:
+            before = self.saved(running)
+            with socket.create_connection(("127.0.0.1", ports[8080])) as client:
+                client.sendall(b"x")
+                server.settimeout(10)
+                with server.accept()[0] as accepted:
+                    accepted.settimeout(10)
+                    self.assertEqual(b"x", accepted.recv(1))
+                    now = self.saved(running)
+        lines = [line for line in now.split("\n") if not line.startswith("# left out")]
+        self.assertEqual(before.split("\n"), lines)
+        self.assertIn("an accepted connection", now)
+
+    def test_programs(self) -> None:
+        """A program's node, and its link, are left out, and that is said."""
+        with Daemon("mkpeer hub a b\nname a fan\nmsg a setpersistent\n") as running:
+            before = self.saved(running)
+            with connect("tap", running.path) as node:
+                node.send_ascii_msg(".", 'connect { path="fan:" ourhook="x" peerhook="probe" }')
+                now = self.saved(running)
+            until(lambda: self.saved(running) == before, "the program's end")
+        self.assertIn("# left out: a program at fan:probe\n", now)
+        lines = [line for line in now.split("\n") if not line.startswith("# left out")]
+        self.assertEqual(before.split("\n"), lines)
+
+    def test_to_file(self) -> None:
+        """With a name the text goes to that file, which ngkctl -f reads."""
+        with Daemon(ODD) as first, Daemon() as second:
+            path = str(first.folder / "saved.ng")
+            self.assertEqual((0, ""), ngkctl(first.path, "save", path))
+            self.assertEqual((0, ""), ngkctl(second.path, "-f", path))
+            self.assertEqual(self.saved(first), self.saved(second))
+
+    def test_unwritable_name(self) -> None:
+        """A name that no line can hold is an error, not a wrong file."""
+        with Daemon() as running, connect(None, running.path) as node:
+            node.bind("line\nfeed")
+            node.send_ascii_msg(".", 'mkpeer { type="hub" ourhook="a" peerhook="b" }')
+            node.send_ascii_msg("a", 'name { name="a\\nb" }')
+            code, text = ngkctl(running.path, "save")
+        self.assertEqual(71, code)
+        self.assertIn("cannot be written in a command file", text)
