@@ -17,16 +17,9 @@ from twisted.python.failure import Failure
 from ngksock.errors import oserror, words
 from ngksock.kpi import tlsopt
 from ngksock.kpi.driver import Driver, log
+from ngksock.kpi.listen import CONNECTED, CONNECTING, IDLE, LISTENING
 from ngksock.kpi.sockaddr import SockAddr
-from ngksock.kpi.stream import (
-    CONNECTED,
-    CONNECTING,
-    IDLE,
-    LISTENING,
-    RCV_MIN,
-    StreamDriver,
-    folded,
-)
+from ngksock.kpi.stream import RCV_MIN, StreamDriver, folded
 from ngksock.kpi.tlsconfig import TLSConfig
 from ngksock.kpi.tlsctx import ClientContext
 from ngksock.kpi.tlsfail import CUT_EARLY, explain
