@@ -70,6 +70,7 @@ FATAL: Final = frozenset(
 )
 """What sendmsg says when the connection is over; anything else is about its arguments."""
 
+
 class StreamDriver(ListenDriver):
     """
     A connection-oriented socket of the host's.
