@@ -21,10 +21,9 @@ import termios
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ngksock.errors import oserror, words
+from ngksock.errors import oserror
 from ngksock.kpi.constants import (
     MSG_NOSIGNAL,
     SO_NWRITE,
@@ -32,7 +31,7 @@ from ngksock.kpi.constants import (
     SS_ISCONNECTED,
     SS_ISCONNECTING,
 )
-from ngksock.kpi.driver import Driver, log
+from ngksock.kpi.listen import CONNECTED, CONNECTING, ENDED, LISTENING, ListenDriver
 from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
 from ngksock.kpi.sockbuf import GATHER
@@ -43,18 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamDriver", "folded"]
 
-IDLE: Final = 0
-LISTENING: Final = 1
-CONNECTING: Final = 2
-CONNECTED: Final = 3
-ENDED: Final = 4
-
 RCV_MIN: Final = 64 * 1024
 RCV_MAX: Final = 256 * 1024
 """One read takes this much from a connection that fills the smaller size."""
-
-SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept says when there is no descriptor or memory for the connection."""
 
 BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
 """What send says when the connection is well and the system is not ready."""
@@ -80,11 +70,8 @@ FATAL: Final = frozenset(
 )
 """What sendmsg says when the connection is over; anything else is about its arguments."""
 
-ACCEPT_RETRY: Final = 1.0
-"""Seconds until a listener that ran short tries again."""
 
-
-class StreamDriver(Driver):
+class StreamDriver(ListenDriver):
     """
     A connection-oriented socket of the host's.
 
@@ -95,67 +82,14 @@ class StreamDriver(Driver):
     """
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket, connected: bool = False) -> None:
-        super().__init__(kpi, sock)
-        self.mode = CONNECTED if connected else IDLE
+        super().__init__(kpi, sock, connected)
         self.eof = False
         self.writing = False
         self.rcvsize = RCV_MIN
         self.probed = False
-        self.short = False
         self.urgent: bytes | None = None  # None: nobody asked for urgent data
-        self.retry: IDelayedCall | None = None
 
     # -- IUserRequests
-
-    def listen(self, backlog: int) -> None:
-        self.sock.listen(backlog)
-        self.mode = LISTENING
-        super().rcvd()
-
-    def accept(self) -> bool:
-        try:
-            sock, address = self.sock.accept()
-        except BlockingIOError:
-            self._episode_ended()
-            return False
-        except OSError as error:
-            if error.errno in SHORTAGE and self._is_awaited():
-                self._ran_short(error.errno)
-            # Else it is the error of a connection that went away meanwhile,
-            # which accept(2) reports to the listener; the next may be well.
-            return False
-        self._episode_ended()
-        self._arrived(sock, self.name(address))
-        return True
-
-    def _arrived(self, sock: socket.socket, name: SockAddr) -> None:
-        """A connection came in."""
-        self.so.sonewconn(type(self)(self.kpi, sock, True), name)
-
-    def _is_awaited(self) -> bool:
-        """Whether a connection waits: accept says EMFILE when there is none, too."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def _ran_short(self, code: int) -> None:
-        """No descriptor for a connection: let it wait, and say so once."""
-        if not self.short:
-            self.short = True
-            log.warn("cannot accept a connection: {why}; it waits in the backlog", why=words(code))
-        if self.reading:
-            self.pause()
-        if self.retry is None:
-            self.retry = self.kpi.clock.callLater(ACCEPT_RETRY, self._retry)
-
-    def _episode_ended(self) -> None:
-        if self.short:
-            self.short = False
-            log.info("accepting connections again")
-
-    def _retry(self) -> None:
-        self.retry = None
-        self.rcvd()  # the connection still waits, so doRead comes at once
 
     def connect(self, to: SockAddr) -> bool:
         code = self.sock.connect_ex(to)

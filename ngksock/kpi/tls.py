@@ -3,8 +3,10 @@
 Theory of operation.  All that comes is decrypted at once, so a paused
 transport has nothing up its sleeve.  Plaintext stays in so_snd until its
 ciphertext has left: at most WINDOW bytes are encrypted ahead, and ``sealed``
-says how many at the head of so_snd are.  Besides, what waits in ``records``
-may be a handshake's or an alert, which are nobody's plaintext.
+says how many at the head of so_snd are.  They are never more than so_snd holds
+when it is full: of what is sent it keeps no more, and whoever sent the rest
+would send it again.  Besides, what waits in ``records`` may be a handshake's or
+an alert, which are nobody's plaintext.
 
 TLS ends each direction by an alert of its own, close_notify.  An end of file
 without it is an error: somebody may have cut the stream.
@@ -23,9 +25,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from OpenSSL import SSL
 
 from ngksock.errors import oserror
-from ngksock.kpi.stream import CONNECTED, ENDED, RCV_MAX, RCV_MIN, folded
+from ngksock.kpi.listen import CONNECTED, ENDED
+from ngksock.kpi.stream import RCV_MAX, RCV_MIN, folded
 from ngksock.kpi.tlsfail import CUT, explain
-from ngksock.kpi.tlsrecord import windows
+from ngksock.kpi.tlsrecord import WINDOW, windows
 from ngksock.kpi.tlsshake import Handshake
 from ngksock.packet import Batch
 
@@ -80,7 +83,7 @@ class TLSDriver(Handshake):
     def _send(self, pieces: list[bytes | memoryview]) -> int:
         """Send *pieces* until the system takes no more; return how much has left."""
         taken = 0
-        for window in windows(pieces):
+        for window in windows(pieces, min(WINDOW, self.so.so_snd.hiwat)):
             self.sealed = self.records.seal(window)
             if not self.records.push(self.sock):
                 break
@@ -176,6 +179,7 @@ class TLSDriver(Handshake):
 
     def _flush(self) -> None:
         so, snd = self.so, self.so.so_snd
+        assert self.sealed <= snd.cc
         try:
             if self.records.push(self.sock):
                 snd.sbdrop(self.sealed)

@@ -1,7 +1,8 @@
 """Certificates and keys out of files: what is there, and what is wrong with it.
 
-Every complaint is one OSError with a sentence that names the file.  Nothing
-here knows of contexts or connections.
+Every complaint is one OSError with a sentence that names the file.  A
+certificate is made by others, a peer's by strangers: what reads one takes any
+exception of the libraries for damage.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from OpenSSL import SSL
 
 from ngksock.errors import oserror
 
@@ -44,16 +46,19 @@ PrivateKey = (
     | dsa.DSAPrivateKey
 )
 
-Stamp = tuple[int, int, int] | None
-"""Modification time in ns, size and inode of a file; None: there is none."""
+Stamp = tuple[int, int, int, int] | None
+"""When contents and rights changed, in ns, size and inode of a file; None: there is none."""
 
 LARGEST: Final = 16 * 1024 * 1024
 """No file of certificates is larger; /dev/zero is."""
 
-_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.S)
+LARGEST_IDENTITY: Final = 1024 * 1024
+"""Nor is one with a certificate, its chain and its key."""
+
+_BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,32}PRIVATE KEY)-----")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Identity:
     """
     Who somebody is: a key, its certificate, and who vouches for it.
@@ -70,6 +75,13 @@ class Identity:
     key: PrivateKey
     names: tuple[str, ...]
 
+    def use(self, context: SSL.Context) -> None:
+        """Let *context* show it, whatever OpenSSL raises."""
+        context.use_certificate(self.chain[0])
+        for cert in self.chain[1:]:
+            context.add_extra_chain_cert(cert)
+        context.use_privatekey(self.key)
+
 
 def stamp(path: str) -> Stamp:
     """Return by what a changed file is known."""
@@ -77,7 +89,7 @@ def stamp(path: str) -> Stamp:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def load_identity(cert: str, key: str = "") -> Identity:
@@ -90,15 +102,25 @@ def load_identity(cert: str, key: str = "") -> Identity:
 
     Raises:
         OSError: ENOENT, EACCES, EISDIR and so on, the file cannot be read.
-            EINVAL, it has not what is sought, or the two do not match.
+            EINVAL, it has not what is sought, the two do not match, or
+            OpenSSL will not use them.
     """
-    raw = _read(cert)
+    raw = _read(cert, LARGEST_IDENTITY)
     chain = _certificates(cert, raw)
-    private = _private_key(key or cert, _read(key) if key else raw)
-    if _spki(chain[0].public_key()) != _spki(private.public_key()):
+    private = _private_key(key or cert, _read(key, LARGEST_IDENTITY) if key else raw)
+    try:
+        matches = _spki(chain[0].public_key()) == _spki(private.public_key())
+        identity = Identity(cert, chain, private, tuple(_dns(_san(chain[0]))))
+        if matches:
+            identity.use(SSL.Context(SSL.TLS_METHOD))
+    except Exception as error:
+        raise oserror(
+            errno.EINVAL, f"TLS cannot use the certificate in {cert}: {_complaint(error)}"
+        ) from None
+    if not matches:
         other = f"in {key} " if key else ""
         raise oserror(errno.EINVAL, f"the key {other}does not match the certificate in {cert}")
-    return Identity(cert, chain, private, tuple(dns_names(chain[0])))
+    return identity
 
 
 def load_authorities(path: str) -> tuple[x509.Certificate, ...]:
@@ -108,7 +130,7 @@ def load_authorities(path: str) -> tuple[x509.Certificate, ...]:
     Raises:
         OSError: As `load_identity`.
     """
-    return _certificates(path, _read(path))
+    return _certificates(path, _read(path, LARGEST))
 
 
 def pem_files(folder: str) -> list[str]:
@@ -129,22 +151,21 @@ def pem_files(folder: str) -> list[str]:
 
 
 def dns_names(cert: x509.Certificate) -> list[str]:
-    """Return the DNS names *cert* is for, in lower case."""
+    """Return the DNS names *cert* is for, in lower case; none if they cannot be read."""
     try:
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+        return _dns(_san(cert))
+    except Exception:
         return []
-    return [name.lower() for name in names.value.get_values_for_type(x509.DNSName)]
 
 
 def all_san(cert: x509.Certificate) -> list[str]:
-    """Return the DNS names and addresses *cert* is for."""
+    """Return the DNS names and addresses *cert* is for; none if they cannot be read."""
     try:
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+        names = _san(cert)
+        addresses = names.get_values_for_type(x509.IPAddress) if names is not None else []
+        return _dns(names) + [str(address) for address in addresses]
+    except Exception:
         return []
-    addresses = names.value.get_values_for_type(x509.IPAddress)
-    return dns_names(cert) + [str(address) for address in addresses]
 
 
 def called(cert: x509.Certificate) -> str:
@@ -152,20 +173,45 @@ def called(cert: x509.Certificate) -> str:
     names = dns_names(cert)
     if names:
         return names[0]
-    subject = cert.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(subject[0].value) if subject else cert.subject.rfc4514_string() or "nobody"
+    try:
+        subject = cert.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return str(subject[0].value) if subject else cert.subject.rfc4514_string() or "nobody"
+    except Exception:
+        return "nobody"
 
 
-def _read(path: str) -> bytes:
+def _san(cert: x509.Certificate) -> x509.SubjectAlternativeName | None:
+    """Return what *cert* is for, None if it does not say; of a damaged one anything is raised."""
+    try:
+        return cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _dns(names: x509.SubjectAlternativeName | None) -> list[str]:
+    if names is None:
+        return []
+    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+
+
+def _complaint(error: Exception) -> str:
+    """Return what a library found wrong."""
+    queue = error.args[0] if error.args else None
+    if isinstance(error, SSL.Error) and isinstance(queue, list):
+        return ", ".join(str(entry[-1]) for entry in queue) or "it does not say why"
+    return str(queue or type(error).__name__)
+
+
+def _read(path: str, largest: int) -> bytes:
     try:
         # Not opened before it is known to be a file: a FIFO would wait.
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
             raise oserror(errno.EISDIR)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        if not stat.S_ISREG(found.st_mode) or found.st_size > largest:
             raise oserror(errno.EINVAL, f"{path} is not a file of certificates")
         with open(path, "rb") as file:
-            return file.read(LARGEST)
+            return file.read(largest)
     except (OSError, ValueError) as error:
         raise _cannot_read(path, error) from None
 
@@ -186,7 +232,7 @@ def _cannot_read(path: str, error: OSError | ValueError) -> OSError:
 def _certificates(path: str, raw: bytes) -> tuple[x509.Certificate, ...]:
     try:
         found = x509.load_pem_x509_certificates(raw)
-    except ValueError:
+    except Exception:  # a version nobody knows is neither ValueError nor OSError
         found = []
     if not found:
         raise oserror(errno.EINVAL, f"{path} has no certificate in PEM form")
@@ -194,22 +240,37 @@ def _certificates(path: str, raw: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def _private_key(path: str, raw: bytes) -> PrivateKey:
-    block = _KEY.search(raw)
-    if block is None:
+    block = _key_block(raw)
+    if not block:
         raise oserror(errno.EINVAL, f"{path} has no private key in PEM form")
     try:
-        key = load_pem_private_key(block[0], None)
+        key = load_pem_private_key(block, None)
     except TypeError:
         raise oserror(
             errno.EINVAL,
             f"the key in {path} is encrypted and nobody can be asked for the passphrase; "
             "decrypt it with openssl pkey",
         ) from None
-    except (ValueError, UnsupportedAlgorithm):
+    except UnsupportedAlgorithm:
+        raise oserror(errno.EINVAL, f"TLS cannot use the kind of key in {path}") from None
+    except Exception:
         raise oserror(errno.EINVAL, f"the private key in {path} is damaged") from None
     if not isinstance(key, PrivateKey):
         raise oserror(errno.EINVAL, f"TLS cannot use the kind of key in {path}")
     return key
+
+
+def _key_block(raw: bytes) -> bytes:
+    """Return the first private key in *raw*, armour and all; b"" if there is none."""
+    endless = set()
+    for begin in _BEGIN.finditer(raw):
+        label = begin[1]
+        end = b"-----END " + label + b"-----"
+        found = -1 if label in endless else raw.find(end, begin.end())
+        if found >= 0:
+            return raw[begin.start() : found + len(end)]
+        endless.add(label)  # not sought again: a large file may begin a thousand keys
+    return b""
 
 
 def _spki(key: x509.Certificate | object) -> bytes:

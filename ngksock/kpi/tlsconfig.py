@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,6 +19,14 @@ __all__ = ["VERSIONS", "TLSConfig", "identity_of"]
 
 VERSIONS: Final = ("1.2", "1.3")
 """What ``minversion`` may be."""
+
+ALPN_MAX: Final = 4096
+"""The bytes of all protocols' names, each with one for its length; a first message has 64 KiB."""
+
+# It does not wait for the reader of a FIFO, nor write where a link leads.
+_APPEND: Final = (
+    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,24 @@ class TLSConfig:
             raise oserror(errno.EINVAL, f"minversion is 1.2 or 1.3, not {self.minversion!r}")
         if not 0 < self.timeout < 1e6:
             raise oserror(errno.EINVAL, f"{self.timeout:g} s is no time for a handshake")
-        for name in self.alpn:
-            if not 0 < len(name.encode()) < 256:
-                raise oserror(errno.EINVAL, "a protocol's name has 1 to 255 bytes")
+        self._check_alpn()
         if self.servername:
             identity_of(self.servername)
         for path in (self.cert, self.key, self.ca, self.certdir, self.keylog):
-            if "\0" in path:
+            if "\0" in path or not _encodable(path, os.fsencode):
                 raise oserror(errno.EINVAL, f"{path!r} is not a path")
+
+    def _check_alpn(self) -> None:
+        total = 0
+        for name in self.alpn:
+            if not _encodable(name, str.encode):
+                raise oserror(errno.EINVAL, f"{name!r} is not a protocol's name")
+            size = len(name.encode())
+            if not 0 < size < 256:
+                raise oserror(errno.EINVAL, "a protocol's name has 1 to 255 bytes")
+            total += size + 1
+        if total > ALPN_MAX:
+            raise oserror(errno.EINVAL, f"the names of all protocols have at most {ALPN_MAX} bytes")
 
     def check_connect(self) -> None:
         """As `check`, and what a client needs besides."""
@@ -145,13 +164,15 @@ def identity_of(name: str) -> Any:
     Raises:
         OSError: EINVAL, it is neither.
     """
-    bare = name.partition("%")[0].removesuffix(".")
+    bare, scope, _ = name.partition("%")
     try:
-        return IPAddress_ID(bare)
+        address = IPAddress_ID(bare.removesuffix("."))
+        if not scope or address.ip.version == 6:
+            return address
     except ValueError:
         pass
     try:
-        found = DNS_ID(bare)
+        found = DNS_ID(name.removesuffix(".").lower())  # idna knows no capitals
     except ValueError:  # of the idna package too
         raise oserror(errno.EINVAL, f"{name!r} is not the name of a server") from None
     labels = found.hostname.split(b".")
@@ -165,15 +186,38 @@ def append(path: str, line: bytes) -> None:
     Append *line* to the key log at *path*, which only its owner may read.
 
     Raises:
-        OSError: As open(2) and write(2).
+        OSError: As open(2) and write(2).  EACCES, it is no file, or not the
+            owner's alone: whoever can read it can read the connections.
     """
     try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(path, _APPEND, 0o600)
     except OSError as error:
         code = error.errno or errno.EIO
+        if code == errno.ENXIO:
+            raise _no_log(path, "is not a file") from None
+        if code == errno.ELOOP and os.path.islink(path):
+            raise _no_log(path, "is a symbolic link") from None
         raise oserror(code, f"the key log {path}: {os.strerror(code).lower()}") from None
     try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise _no_log(path, "is not a file")
+        if found.st_uid != os.geteuid():
+            raise _no_log(path, "is somebody else's")
+        if found.st_mode & 0o077:
+            raise _no_log(path, "is not its owner's alone; chmod 600 it, or remove it")
         if line:
             os.write(file, line + b"\n")
     finally:
         os.close(file)
+
+
+def _no_log(path: str, why: str) -> OSError:
+    return oserror(errno.EACCES, f"the key log {path} {why}")
+
+
+def _encodable(text: str, encode: Callable[[str], bytes]) -> bool:
+    try:
+        return bool(encode(text)) or not text
+    except UnicodeError:
+        return False

@@ -4,6 +4,11 @@ A context never changes once it was made: files that change make a new one, and
 connections keep the one they began with.  OpenSSL calls the functions here by
 pointers a context owns, so a connection holds its contexts to the end, the one
 it began with too.
+
+What these functions raise pyOpenSSL keeps with the context they were called
+for, and raises it in whatever connection asks that context next: another one's,
+once a name has changed the context.  So they raise nothing, but for the choice
+of a protocol, which comes after that change.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import datetime
 import errno
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -21,11 +26,10 @@ from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, verify_service_identity
 from twisted.logger import Logger
 
-from ngksock.errors import oserror
 from ngksock.kpi import tlscert, tlsconfig
 from ngksock.kpi.tlscert import Identity, Stamp
 from ngksock.kpi.tlsconfig import TLSConfig
-from ngksock.kpi.tlsfail import NoSharedProtocolError, refused
+from ngksock.kpi.tlsfail import NoSharedProtocolError, refused, shown
 
 __all__ = ["ClientContext", "Expected", "ServerContexts", "seen"]
 
@@ -41,6 +45,9 @@ CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
 
 SESSIONS: Final = 256
 """So many sessions a client keeps to go on with."""
+
+FINAL: Final = frozenset({errno.EINVAL, errno.ENOENT, errno.EISDIR})
+"""What stays wrong with a file until it changes; anything else, say EMFILE, may pass by itself."""
 
 _MIN: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
@@ -68,19 +75,31 @@ class Expected:
         self.why = ""
 
 
+class _Loaded(NamedTuple):
+    """What was loaded, of which files, and of what was wrong that which may pass by itself."""
+
+    stamps: list[Stamp]
+    value: Any
+    passing: str = ""
+
+
 class _Files:
     """
     What was loaded out of files, each with the stamps it had.
 
     ``fresh`` is whether anything was loaded, and not all taken from before.
+    ``again`` is whether to try again though no file has changed.
     """
 
     def __init__(self, config: TLSConfig, before: _Files | None) -> None:
         self.config = config
         self.stamps = seen(config)  # before reading: a change meanwhile is seen later
         self.fresh = False
+        self.again = False
         self._before = before
-        self._loaded: dict[tuple[str, ...], tuple[list[Stamp], Any]] = {}
+        self._loaded: dict[tuple[str, ...], _Loaded] = {}
+        if before is None and config.keylog:
+            tlsconfig.append(config.keylog, b"")
 
     def load(self, call: Callable[..., T], *paths: str) -> T | None:
         """
@@ -92,23 +111,44 @@ class _Files:
         paths = tuple(filter(None, paths))
         stamps = [tlscert.stamp(path) for path in paths]
         was = self._before._loaded.get(paths) if self._before is not None else None
-        if was is not None and was[0] == stamps:
-            value = was[1]
+        if was is not None and was.stamps == stamps and not was.passing:
+            loaded = was
         else:
-            value = None if was is None else was[1]
-            try:
-                value = call(*paths)
-                self.fresh = True
-                if isinstance(value, Identity):
-                    _warn(value)
-            except OSError as error:
-                if self._before is None:
-                    raise
-                stays = "; the old one stays in use" if was is not None else ""
-                log.error("{why}{stays}", why=error.strerror, stays=stays)
-        self._loaded[paths] = stamps, value
-        result: T | None = value
+            loaded = self._load(call, paths, stamps, was)
+        self._loaded[paths] = loaded
+        result: T | None = loaded.value
         return result
+
+    def _load(
+        self,
+        call: Callable[..., Any],
+        paths: tuple[str, ...],
+        stamps: list[Stamp],
+        was: _Loaded | None,
+    ) -> _Loaded:
+        try:
+            value = call(*paths)
+        except OSError as error:
+            if self._before is None:
+                raise
+            old = None if was is None else was.value
+            stays = "; the old one stays in use" if old is not None else ""
+            passing = self._complain(error, stays, "" if was is None else was.passing)
+            return _Loaded(stamps, old, passing)
+        self.fresh = True
+        if isinstance(value, Identity):
+            _warn(value)
+        return _Loaded(stamps, value)
+
+    def _complain(self, error: OSError, stays: str, said: str) -> str:
+        """Log *error*, unless it was *said* before; return that which may pass by itself."""
+        why = str(error.strerror)
+        if why != said:
+            log.error("{why}{stays}", why=why, stays=stays)
+        if error.errno in FINAL:
+            return ""
+        self.again = True
+        return why
 
     def done(self) -> None:
         """Forget what was before."""
@@ -118,6 +158,10 @@ class _Files:
 class ServerContexts(_Files):
     """
     The contexts a listener serves with: by name, and for all other names.
+
+    A context is made when the first client asks for its name.  The one for all
+    other names has the keys of all tickets, so a session goes on under whatever
+    name; whom the listener trusts is the same for all of them.
 
     Args:
         config: What to load.
@@ -130,41 +174,47 @@ class ServerContexts(_Files):
 
     def __init__(self, config: TLSConfig, before: ServerContexts | None = None) -> None:
         super().__init__(config, before)
-        trusted: Sequence[x509.Certificate] = ()
+        self._trusted: tuple[x509.Certificate, ...] = ()
         if config.verify:
-            trusted = self.load(tlscert.load_authorities, config.ca) or ()
+            self._trusted = self.load(tlscert.load_authorities, config.ca) or ()
         first = self.load(tlscert.load_identity, config.cert, config.key) if config.cert else None
         self._paths: list[str] = []
+        self._said = ""
         if config.certdir:
             try:
                 self._paths = tlscert.pem_files(config.certdir)
             except OSError as error:
                 if before is None:
                     raise
-                log.error("{why}; the old ones stay in use", why=error.strerror)
+                self._complain(error, "; the old ones stay in use", before._said)
+                self._said = str(error.strerror)
                 self._paths = before._paths
         loaded = [self.load(tlscert.load_identity, path) for path in self._paths]
         identities = [identity for identity in loaded if identity is not None]
-        self.default: SSL.Context
-        self._named: dict[str, SSL.Context] = {}
-        if first is not None or identities:
-            default = first or identities[0]
-            made = {id(default): self._context(default, trusted)}
-            self.default = made[id(default)]
-            for name, identity in tlscert.all_names(identities).items():
-                if id(identity) not in made:
-                    made[id(identity)] = self._context(identity, trusted)
-                self._named[name] = made[id(identity)]
-        elif before is not None:  # all bad by now
-            self.default, self._named = before.default, before._named
+        if first is not None or identities or before is None:
+            self._usual = first or identities[0]
+            self._named = tlscert.all_names(identities)
+        else:  # all bad by now
+            self._usual, self._named = before._usual, before._named
+        self._made: dict[Identity, SSL.Context] = {}
+        if before is not None and before._trusted is self._trusted:
+            used = {self._usual, *self._named.values()}
+            self._made = {who: made for who, made in before._made.items() if who in used}
+        self.default = self._context(self._usual)
         self.done()
 
-    def _context(self, identity: Identity, trusted: Sequence[x509.Certificate]) -> SSL.Context:
+    def _context(self, identity: Identity) -> SSL.Context:
+        context = self._made.get(identity)
+        if context is None:
+            context = self._made[identity] = self._make(identity)
+        return context
+
+    def _make(self, identity: Identity) -> SSL.Context:
         context = _context(SSL.TLS_SERVER_METHOD, self.config, identity)
         context.set_session_id(b"ngksock")
-        if trusted:
-            _trust(context, trusted)
-            for cert in trusted:
+        if self.config.verify:
+            _trust(context, self._trusted)
+            for cert in self._trusted:
                 context.add_client_ca(cert)
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         if self.config.alpn:
@@ -176,7 +226,7 @@ class ServerContexts(_Files):
         """Return the context for *name*: its own, one for its domain, or the usual one."""
         name = name.lower().rstrip(".")
         wild = "*." + name.partition(".")[2]
-        return self._named.get(name) or self._named.get(wild) or self.default
+        return self._context(self._named.get(name) or self._named.get(wild) or self._usual)
 
     def connection(self) -> SSL.Connection:
         """Return a server's side of a connection."""
@@ -203,17 +253,32 @@ class ClientContext(_Files):
         identity = (
             self.load(tlscert.load_identity, config.cert, config.key) if config.cert else None
         )
-        self._context = context = _context(SSL.TLS_CLIENT_METHOD, config, identity)
-        if config.verify is not False:
-            if config.ca:
-                _trust(context, self.load(tlscert.load_authorities, config.ca) or ())
-            else:
-                context.set_default_verify_paths()
-            context.set_verify(SSL.VERIFY_PEER, _verify)
-        if config.alpn:
-            context.set_alpn_protos([name.encode() for name in config.alpn])
-        self._sessions: OrderedDict[object, SSL.Session] = OrderedDict()
+        trusted: tuple[x509.Certificate, ...] | None = None
+        if config.verify is not False and config.ca:
+            trusted = self.load(tlscert.load_authorities, config.ca) or ()
+        self._of = identity, trusted
+        self._context: SSL.Context
+        self._sessions: OrderedDict[object, SSL.Session]
+        if before is not None and before._of[0] is identity and before._of[1] is trusted:
+            self._context, self._sessions = before._context, before._sessions
+        else:
+            self._context = self._make(identity, trusted)
+            self._sessions = OrderedDict()
         self.done()
+
+    def _make(
+        self, identity: Identity | None, trusted: Sequence[x509.Certificate] | None
+    ) -> SSL.Context:
+        context = _context(SSL.TLS_CLIENT_METHOD, self.config, identity)
+        if self.config.verify is not False:
+            if trusted is None:
+                context.set_default_verify_paths()
+            else:
+                _trust(context, trusted)
+            context.set_verify(SSL.VERIFY_PEER, _verify)
+        if self.config.alpn:
+            context.set_alpn_protos([name.encode() for name in self.config.alpn])
+        return context
 
     def connection(self, name: str, to: object) -> SSL.Connection:
         """Return a client's side of a connection to *name* at *to*."""
@@ -263,18 +328,8 @@ def _context(method: int, config: TLSConfig, identity: Identity | None) -> SSL.C
     # Tickets need no cache, and a cache would grow with every client.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if identity is not None:
-        try:
-            context.use_certificate(identity.chain[0])
-            for cert in identity.chain[1:]:
-                context.add_extra_chain_cert(cert)
-            context.use_privatekey(identity.key)
-        except SSL.Error as error:
-            words = ", ".join(str(entry[-1]) for entry in error.args[0])
-            raise oserror(
-                errno.EINVAL, f"TLS cannot use the certificate in {identity.path}: {words}"
-            ) from None
+        identity.use(context)
     if config.keylog:
-        tlsconfig.append(config.keylog, b"")
         context.set_keylog_callback(_log_key)
     return context
 
@@ -310,20 +365,24 @@ def _verify(connection: SSL.Connection, cert: crypto.X509, code: int, depth: int
             return False
         verify_service_identity(extract_patterns(found), [expected.identity], [])
     except (VerificationError, CertificateError):
-        names = ", ".join(tlscert.all_san(found)) or "no name at all"
+        names = shown(", ".join(tlscert.all_san(found))) or "no name at all"
         expected.why = f"the certificate is for {names}, not for {expected.name}"
         return False
-    except ValueError as error:
-        expected.why = f"the peer's certificate is damaged: {error}"
+    except Exception as error:
+        why = shown(str(error)) or type(error).__name__
+        expected.why = expected.why or f"the peer's certificate is damaged: {why}"
         return False
     return True
 
 
 def _serve(connection: SSL.Connection) -> None:
     name = connection.get_servername()
-    contexts = connection.get_app_data().contexts
-    if name and contexts.serves(name.decode("latin-1")) is not connection.get_context():
-        connection.set_context(contexts.serves(name.decode("latin-1")))
+    try:
+        found = connection.get_app_data().contexts.serves((name or b"").decode("latin-1"))
+        if found is not connection.get_context():
+            connection.set_context(found)
+    except Exception:
+        log.failure("no certificate for {name!r}; the usual one serves", name=name)
 
 
 def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:

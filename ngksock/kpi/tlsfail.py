@@ -15,10 +15,21 @@ from OpenSSL import SSL
 
 from ngksock.kpi.tlscert import called
 
-__all__ = ["CUT", "CUT_EARLY", "NoSharedProtocolError", "explain", "refused", "speaks_tls"]
+__all__ = [
+    "CUT",
+    "CUT_EARLY",
+    "NoSharedProtocolError",
+    "explain",
+    "refused",
+    "shown",
+    "speaks_tls",
+]
 
 CUT: Final = "the peer closed the connection without the alert that ends TLS; data may be missing"
 CUT_EARLY: Final = "the peer closed the connection during the TLS handshake"
+
+SHOWN: Final = 200
+"""So many characters of what a peer says are repeated."""
 
 _ALERT: Final = re.compile(r"\balert (.+)$")
 
@@ -63,6 +74,15 @@ class NoSharedProtocolError(Exception):
     """The client offers protocols, and none that we speak; the argument names them."""
 
 
+def shown(said: str, most: int = SHOWN) -> str:
+    """Return what a peer *said* as it can be logged: one line, of a size, and no control codes."""
+    text = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in said[: most + 1]
+    )
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def speaks_tls(first: bytes) -> bool:
     """Say whether *first*, the beginning of what a peer sent, can be a TLS record."""
     return first[:1] in (b"", b"\x14", b"\x15", b"\x16", b"\x17") and first[1:2] in (b"", b"\x03")
@@ -70,7 +90,7 @@ def speaks_tls(first: bytes) -> bool:
 
 def refused(cert: x509.Certificate, code: int) -> str:
     """Return why OpenSSL refuses *cert*, the *code* of X509_verify_cert."""
-    who = f"the certificate of {called(cert)}"
+    who = f"the certificate of {shown(called(cert))}"
     if code == SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED:
         return f"{who} expired on {cert.not_valid_after_utc:%Y-%m-%d}"
     if code == SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID:
@@ -78,7 +98,7 @@ def refused(cert: x509.Certificate, code: int) -> str:
     if code == SSL.X509VerificationCodes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return f"{who} is signed by nobody but itself, and is not trusted"
     if code in _UNTRUSTED:
-        issuer = cert.issuer.rfc4514_string() or "nobody"
+        issuer = shown(cert.issuer.rfc4514_string()) or "nobody"
         return f"{who} is not trusted: it is signed by {issuer}"
     return f"{who} is refused: {_CODES.get(code, f'error {code}')}"
 
@@ -95,7 +115,7 @@ def explain(error: Exception, why: str = "", first: bytes = b"") -> tuple[int, s
     if why:
         return errno.EACCES, why
     if isinstance(error, NoSharedProtocolError):
-        return errno.EPROTO, f"the peer offers only protocols we do not speak: {error}"
+        return errno.EPROTO, f"the peer offers only protocols we do not speak: {shown(str(error))}"
     reason = _reason(error)
     if not speaks_tls(first) or reason == "http request":
         return errno.EPROTO, "the peer does not speak TLS"
@@ -121,4 +141,4 @@ def _reason(error: Exception) -> str:
     queue: Any = error.args[0] if error.args else None
     if isinstance(queue, list) and queue and isinstance(queue[0], tuple):
         return str(queue[0][-1]).lower() or "unknown"
-    return str(error) or type(error).__name__
+    return shown(str(error)) or type(error).__name__

@@ -237,9 +237,12 @@ def setopt(driver: Configured, name: int, value: int | bytes) -> TLSConfig:
     if name in _FIELDS:
         changed = {_FIELDS[name]: _text(value, name in _FILES)}
     elif name == TLS_ALPN:
-        changed = {"alpn": tuple(filter(None, _text(value).split(",")))}
+        names = _text(value)
+        changed = {"alpn": tuple(names.split(",")) if names else ()}
     elif name == TLS_VERIFY:
         number = _int(value)
+        if number not in (-1, 0, 1):
+            raise oserror(errno.EINVAL, f"verify is 1, 0, or -1 for the usual, not {number}")
         changed = {"verify": None if number < 0 else bool(number)}
     elif name == TLS_TIMEOUT:
         changed = {"timeout": _int(value) / 1000}

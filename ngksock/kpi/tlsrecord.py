@@ -19,7 +19,6 @@ from OpenSSL import SSL, _util
 from ngksock.errors import oserror
 from ngksock.kpi.constants import MSG_NOSIGNAL
 from ngksock.kpi.sockbuf import GATHER
-from ngksock.kpi.tlsfail import NoSharedProtocolError
 from ngksock.packet import Batch, Packet
 
 __all__ = ["WINDOW", "Records", "windows"]
@@ -58,7 +57,8 @@ class Records:
             data: What has come.
 
         Returns:
-            Whether it is done, or why it failed; what is to be sent waits.
+            Whether it is done, or why it failed, which may be anything: ours
+            are the functions that OpenSSL calls.  What is to be sent waits.
         """
         result: bool | Exception = True
         if data:
@@ -67,12 +67,12 @@ class Records:
             self.conn.do_handshake()
         except SSL.WantReadError:
             result = False
-        except (SSL.Error, NoSharedProtocolError) as error:
+        except Exception as error:
             result = error
         self._collect(RECORD)
         return result
 
-    def open(self, data: bytes = b"") -> tuple[Batch, SSL.Error | None]:
+    def open(self, data: bytes = b"") -> tuple[Batch, Exception | None]:
         """
         Decrypt all that has come.
 
@@ -87,13 +87,13 @@ class Records:
         if data:
             conn.bio_write(data)
         batch = Batch((), 0)
-        ended: SSL.Error | None = None
+        ended: Exception | None = None
         try:
             while True:
                 batch.add(Packet(conn.recv(RECORD)))
         except SSL.WantReadError:
             pass
-        except SSL.Error as error:
+        except Exception as error:
             ended = error
         self._collect(0)
         return batch, ended
@@ -107,7 +107,7 @@ class Records:
         """
         try:
             count = self.conn.send(data)
-        except SSL.Error:
+        except Exception:
             raise oserror(errno.EPROTO) from None
         self._collect(count)
         return count
@@ -116,7 +116,7 @@ class Records:
         """End our direction: the alert waits."""
         try:
             self.conn.shutdown()
-        except SSL.Error:
+        except Exception:
             return  # it has ended already, by an error
         self._collect(0)
 
@@ -164,16 +164,18 @@ class Records:
             return
 
 
-def windows(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Yield *pieces* joined, at most WINDOW bytes at a time: few records are better than many."""
+def windows(
+    pieces: Iterable[bytes | memoryview], size: int = WINDOW
+) -> Iterator[bytes | memoryview]:
+    """Yield *pieces* joined, at most *size* bytes at a time: few records are better than many."""
     run: list[bytes | memoryview] = []
-    room = WINDOW
+    room = size
     for piece in pieces:
         while len(piece) > room:
             run.append(memoryview(piece)[:room])
             yield b"".join(run)
             piece = memoryview(piece)[room:]
-            run, room = [], WINDOW
+            run, room = [], size
         if piece:
             run.append(piece)
             room -= len(piece)

@@ -46,11 +46,14 @@ class Served:
 
     def __init__(self, config: TLSConfig) -> None:
         self.contexts = ServerContexts(config)
+        self._seen = self.contexts.stamps
 
     def look(self) -> None:
         """Load again what has changed."""
         old = self.contexts
-        if seen(old.config) != old.stamps:
+        now = seen(old.config)
+        if now != self._seen or old.again:
+            self._seen = now  # whatever comes of it: what fails is not tried for ever
             self.contexts = ServerContexts(old.config, old)
             if self.contexts.fresh:
                 log.info("certificates were loaded again: {path}", path=_where(old.config))
@@ -101,7 +104,7 @@ class Certificates:
         config.check_connect()
         key = replace(config, servername="", timeout=1.0, certdir="")
         known = self._clients.get(key)
-        if known is None or seen(key) != known.stamps:
+        if known is None or known.again or seen(key) != known.stamps:
             known = self._clients[key] = ClientContext(key, known)
         self._clients.move_to_end(key)
         if len(self._clients) > CLIENTS:

@@ -11,25 +11,19 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Final
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ngksock.errors import oserror, words
 from ngksock.kpi import tlsopt
 from ngksock.kpi.driver import Driver, log
+from ngksock.kpi.listen import CONNECTED, CONNECTING, IDLE, LISTENING
 from ngksock.kpi.sockaddr import SockAddr
-from ngksock.kpi.stream import (
-    CONNECTED,
-    CONNECTING,
-    IDLE,
-    LISTENING,
-    RCV_MIN,
-    StreamDriver,
-    folded,
-)
+from ngksock.kpi.stream import RCV_MIN, StreamDriver, folded
 from ngksock.kpi.tlsconfig import TLSConfig
 from ngksock.kpi.tlsctx import ClientContext
-from ngksock.kpi.tlsfail import CUT_EARLY, explain
+from ngksock.kpi.tlsfail import CUT_EARLY, explain, shown
 from ngksock.kpi.tlsrecord import Records
 from ngksock.kpi.tlsreload import Served, certificates
 
@@ -39,7 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["Handshake"]
 
 EMBRYOS: Final = 1024
-"""So many handshakes a listener has under way; the rest waits in the backlog."""
+"""So many handshakes a listener has under way; for another one the oldest must go."""
+
+SUBJECT_MAX: Final = 1000
+ALPN_MAX: Final = 255
+"""So much of what the peer says of itself is told; programs compare it, so it is ample."""
 
 LINES: Final = 20
 """So many failed handshakes are logged a second."""
@@ -67,7 +65,7 @@ class Handshake(StreamDriver):
         self.head: Handshake | None = None
         self.peer: SockAddr = None
         self.served: Served | None = None
-        self.embryos: set[Handshake] = set()
+        self.embryos: dict[Handshake, None] = {}  # the oldest first
         self._second = self._lines = 0
 
     # -- options
@@ -85,12 +83,11 @@ class Handshake(StreamDriver):
         if not self.shaken:
             raise oserror(errno.ENOTCONN)
         conn = self.records.conn
-        cert = conn.get_peer_certificate(as_cryptography=True)
         return tlsopt.TLSInfo(
             conn.get_protocol_version_name(),
             conn.get_cipher_name() or "",
-            "" if cert is None else cert.subject.rfc4514_string(),
-            conn.get_alpn_proto_negotiated().decode("utf-8", "replace"),
+            _subject(conn),
+            shown(conn.get_alpn_proto_negotiated().decode("utf-8", "replace"), ALPN_MAX),
             self.records.resumed,
         )
 
@@ -128,10 +125,6 @@ class Handshake(StreamDriver):
             self._begin()
         return False
 
-    def rcvd(self) -> None:
-        if self.mode != LISTENING or len(self.embryos) < EMBRYOS:
-            super().rcvd()
-
     def detach(self) -> None:
         self._stop_limit()
         for embryo in list(self.embryos):
@@ -146,21 +139,23 @@ class Handshake(StreamDriver):
 
     def _arrived(self, sock: socket.socket, name: SockAddr) -> None:
         assert self.served is not None
+        if len(self.embryos) >= EMBRYOS:
+            # Not the new one: a thousand silent peers would keep out all others
+            # for as long as a handshake may take.
+            next(iter(self.embryos))._lost(
+                errno.ETIMEDOUT, "too many others are under way, and it was the oldest"
+            )
         embryo = type(self)(self.kpi, sock)
         embryo.config, embryo.head, embryo.peer = self.config, self, name
         embryo.records = Records(self.served.contexts.connection())
-        self.embryos.add(embryo)
+        self.embryos[embryo] = None
         Driver.rcvd(embryo)
         embryo._begin()
-        if len(self.embryos) >= EMBRYOS and self.reading:
-            self.pause()
 
     def _left(self, head: Handshake) -> None:
         """This is an embryo of *head*'s no more."""
         self.head = None
-        head.embryos.discard(self)
-        if head.mode == LISTENING and not head.reading:
-            head.rcvd()
+        head.embryos.pop(self, None)
 
     # -- the handshake
 
@@ -287,6 +282,15 @@ class Handshake(StreamDriver):
             self._lost(self.take_error() or errno.ECONNRESET, early)
         finally:
             upcalls.drain()
+
+
+def _subject(conn: SSL.Connection) -> str:
+    """Return the subject of the peer's certificate; "" if it has shown none."""
+    try:
+        cert = conn.get_peer_certificate(as_cryptography=True)
+        return "" if cert is None else shown(cert.subject.rfc4514_string(), SUBJECT_MAX)
+    except Exception:
+        return "damaged"
 
 
 def _address(peer: SockAddr) -> str:

@@ -214,7 +214,7 @@ class EndTests(TLSTestCase):
         waiting = self.client(listener.so.getsockname())
         await listener.until(lambda: listener.so.so_comp)
         listener.so.close()
-        self.assertEqual(set(), driver(listener.so).embryos)
+        self.assertEqual({}, driver(listener.so).embryos)
         await waiting.until(lambda: waiting.error)
         await plain.until(lambda: plain.error or plain.eof)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import socket
@@ -23,7 +24,7 @@ from ngksock.kpi.tlscert import dns_names
 from ngksock.kpi.tlsconfig import TLSConfig
 from ngksock.kpi.tlsopt import gettls, settls
 from tests.kpi.sockets import INET, STREAM, UNIX, Owner, driver
-from tests.kpi.tlspeers import CA, NAME, SERVER, TLSTestCase, pem_of, self_made
+from tests.kpi.tlspeers import CA, NAME, SERVER, TLSTestCase, der, pem_of, self_made
 
 
 class FileTests(TLSTestCase):
@@ -108,8 +109,13 @@ class FileTests(TLSTestCase):
         useless = x25519.X25519PrivateKey.generate().private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
+        unknown = der(0x30, b"\2\1\0" + der(0x30, b"\6\2\x2a\3") + der(4, b"\0"))
+        unknown = base64.b64encode(unknown).join(
+            (b"-----BEGIN PRIVATE KEY-----\n", b"\n-----END PRIVATE KEY-----\n")
+        )
         why = "TLS cannot use the kind of key in useless"
-        self.complaint(errno.EINVAL, why, cert=alone, key=self.file("useless", useless))
+        for contents in (useless, unknown):
+            self.complaint(errno.EINVAL, why, cert=alone, key=self.file("useless", contents))
         self.complaint(errno.EINVAL, "a key is given, and no certificate", key=self.cert)
 
     def test_encrypted(self) -> None:
@@ -127,11 +133,52 @@ class FileTests(TLSTestCase):
         )
 
     def test_weak(self) -> None:
-        """A certificate OpenSSL finds too weak is refused when it is to be used."""
-        so = self.tls(cert=self.file("weak.pem", self_made(NAME, -1, 1, rsa_bits=1024)))
-        error = self.assertRaises(OSError, so.listen, 1)
-        self.assertEqual(errno.EINVAL, error.errno)
-        self.assertRegex(str(error.strerror), "TLS cannot use .*weak.pem: ee key too small")
+        """A certificate OpenSSL finds too weak is refused."""
+        weak = self.file("weak.pem", self_made(NAME, -1, 1, rsa_bits=1024))
+        why = "TLS cannot use the certificate in weak.pem: ee key too small"
+        self.complaint(errno.EINVAL, why, cert=weak)
+
+    def test_too_large(self) -> None:
+        """A file of megabytes is no certificate, nor the beginnings of a thousand keys one key."""
+        many = b"-----BEGIN PRIVATE KEY-----\n" * 30_000
+        path = self.file("x", many + b"-----BEGIN EC PRIVATE KEY-----\n")
+        alone = self.file("alone.pem", SERVER.cert_chain_pems[0].bytes())
+        self.complaint(errno.EINVAL, "x has no private key in PEM form", cert=alone, key=path)
+        path = self.file("x", bytes(1 << 20) + pem_of(SERVER))
+        self.complaint(errno.EINVAL, "x is not a file of certificates", cert=path)
+        self.complaint(errno.EINVAL, "x is not a file of certificates", cert=alone, key=path)
+        path = self.file("x", many[:900] + pem_of(SERVER).replace(b" EC ", b" "))
+        self.complaint(errno.EINVAL, "the private key in x is damaged", cert=alone, key=path)
+        self.tls(ca=self.file("x", b"#" * (1 << 20) + b"\n" + CA.cert_pem.bytes()))
+
+    def test_key_log(self) -> None:
+        """The key log is a file of ours that nobody else reads, or none; nothing waits for it."""
+        path = os.path.join(self.folder, "keys")
+        target = os.path.join(self.folder, "target")
+        os.symlink(target, path)
+        why = "the key log keys is a symbolic link"
+        self.complaint(errno.EACCES, why, keylog=path)
+        self.assertFalse(os.path.exists(target))
+        os.unlink(path)
+        os.mkfifo(path)
+        why = "the key log keys is not a file"
+        self.complaint(errno.EACCES, why, keylog=path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.complaint(errno.EACCES, why, keylog=path)
+        self.complaint(errno.EACCES, "the key log /dev/null is not a file", keylog="/dev/null")
+        os.unlink(path)
+        for mode in (0o666, 0o640, 0o604, 0o620):
+            self.file("keys", b"")
+            os.chmod(path, mode)
+            why = "the key log keys is not its owner's alone; chmod 600 it, or remove it"
+            self.complaint(errno.EACCES, why, keylog=path)
+        os.chmod(path, 0o600)
+        self.tls(keylog=path)
+        self.patch(os, "geteuid", lambda: 4711)
+        why = "the key log keys is somebody else's"
+        self.complaint(errno.EACCES, why, keylog=path)
+        self.assertEqual(b"", open_(path))
 
     def test_values(self) -> None:
         """Values that make no sense are refused in a sentence."""
@@ -139,8 +186,14 @@ class FileTests(TLSTestCase):
         self.complaint(errno.EINVAL, "0 s is no time for a handshake", timeout=0.0)
         self.complaint(errno.EINVAL, "a protocol's name has 1 to 255 bytes", alpn=("",))
         self.complaint(errno.EINVAL, "a protocol's name has 1 to 255 bytes", alpn=("x" * 256,))
+        why = "the names of all protocols have at most 4096 bytes"
+        self.complaint(errno.EINVAL, why, alpn=("x" * 255,) * 17)
+        self.tls(alpn=("x" * 255,) * 16)
         self.complaint(errno.EINVAL, "'a b' is not the name of a server", servername="a b")
         self.complaint(errno.EINVAL, r"'a\x00b' is not a path", cert="a\0b")
+        for name in ("cert", "keylog", "certdir"):
+            self.complaint(errno.EINVAL, r"'\ud800' is not a path", **{name: "\ud800"})
+        self.complaint(errno.EINVAL, r"'\ud800' is not a protocol's name", alpn=("\ud800",))
 
     def test_listen(self) -> None:
         """A listener needs a certificate, and whom to trust if it verifies."""

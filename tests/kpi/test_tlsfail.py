@@ -47,7 +47,7 @@ class FailTests(TLSTestCase):
         self.assertRegex(lines[0], r"^the TLS handshake with .*127.0.0.1.* failed: " + log)
         self.assertFalse(listener.so.so_comp)
         self.assertNotIn("read", listener.told)
-        self.assertEqual(set(), driver(listener.so).embryos)
+        self.assertEqual({}, driver(listener.so).embryos)
         self.assertEqual(0, one.so.sndcount)
         one.so.close()
         listener.so.close()
@@ -210,7 +210,7 @@ class FailTests(TLSTestCase):
         while len(self.logged) < 2:
             await self.turn()
         self.assertIn("closed the connection during the TLS handshake", self.logged[0])
-        self.assertEqual(set(), driver(listener.so).embryos)
+        self.assertEqual({}, driver(listener.so).embryos)
 
     async def test_nobody_there(self) -> None:
         """A refused connection is ECONNREFUSED as without TLS."""
@@ -302,22 +302,30 @@ class StallTests(TLSTestCase):
         self.assertEqual([], clock.getDelayedCalls())
 
     async def test_bounded(self) -> None:
-        """So many handshakes at once and no more: the others wait for one to end."""
+        """So many handshakes at once: for one more the oldest goes, and the new one is served."""
         self.patch(tlsshake, "EMBRYOS", 2)
         clock = self.clocked()
         listener = self.server()
         below = driver(listener.so)
-        for _ in range(3):
-            await self.plain(listener.so.getsockname())
-        while below.reading:
+        silent = []
+        for count in (1, 2, 2):
+            silent.append(await self.plain(listener.so.getsockname()))
             below.doRead()
-        self.assertEqual((2, False), (len(below.embryos), below.reading))
-        below.rcvd()
-        self.assertFalse(below.reading)
-        clock.advance(10)
-        self.assertTrue(below.reading)
-        below.doRead()
+            self.assertEqual(count, len(below.embryos))
+        await silent[0].until(lambda: silent[0].eof or silent[0].error)
+        self.assertFalse(silent[1].eof or silent[2].eof)
+        who = f"127.0.0.1:{silent[0].so.getsockname()[1]}"
+        why = "too many others are under way, and it was the oldest"
+        self.assertEqual([f"the TLS handshake with {who} failed: {why}"], self.logged)
+        one = self.client(listener.so.getsockname())
+        await self.accepted(listener)
+        await one.until(one.so.isconnected)
+        await silent[1].until(lambda: silent[1].eof or silent[1].error)
         self.assertEqual(1, len(below.embryos))
+        listener.so.close()
+        one.so.abort()
+        clock.advance(0)
+        self.assertEqual([], clock.getDelayedCalls())
 
     async def test_many_lines(self) -> None:
         """Of very many failures a second, some are logged, and that there are more."""

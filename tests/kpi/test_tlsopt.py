@@ -71,7 +71,7 @@ class CodecTests(TLSTestCase):
         """1, 0, and -1 for as usual."""
         driver = FakeDriver()
         self.assertEqual(-1, o.getopt(driver, o.TLS_VERIFY, 0))
-        for number, expected in ((1, True), (0, False), (-1, None), (7, True)):
+        for number, expected in ((1, True), (0, False), (-1, None), (1, True)):
             driver.configure(o.setopt(driver, o.TLS_VERIFY, number))
             self.assertIs(expected, driver.config.verify)
         self.assertEqual(1, o.getopt(driver, o.TLS_VERIFY, 0))
@@ -118,6 +118,15 @@ class CodecTests(TLSTestCase):
         """Two bytes tell a record of TLS: its kind, and the 3 of its version."""
         self.assertEqual(20 <= data[0] <= 23 and data[1] == 3, speaks_tls(data))
 
+    def test_no_answer(self) -> None:
+        """A number that is no answer, and a protocol without a name, are EINVAL."""
+        driver = FakeDriver()
+        for value in (-2, 2, 1 << 30, struct.pack("i", -5)):
+            self.assertEqual(errno.EINVAL, self.errno_of(o.setopt, driver, o.TLS_VERIFY, value))
+        for raw in (b",", b"a,,b", b",a", b"a,", b"x" * 256):
+            self.assertEqual(errno.EINVAL, self.errno_of(o.setopt, driver, o.TLS_ALPN, raw), raw)
+        self.assertEqual((), o.setopt(driver, o.TLS_ALPN, b"").alpn)
+
     def test_identity(self) -> None:
         """A name is a name, an address an address, with a scope or without."""
         self.assertEqual(b"example.org", identity_of("Example.org").hostname)
@@ -125,7 +134,10 @@ class CodecTests(TLSTestCase):
         self.assertEqual(b"example.org", identity_of("example.org.").hostname)
         self.assertEqual("fe80::1", str(identity_of("fe80::1%eth0").ip))
         self.assertEqual("127.0.0.1", str(identity_of("127.0.0.1").ip))
-        for name in ("", "a b", "a..b", "*.x.org", "x" * 300):
+        self.assertEqual(b"xn--bcher-kva.example", identity_of("BÜCHER.Example").hostname)
+        self.assertEqual("::1", str(identity_of("::1").ip))
+        scoped = ("x.org%eth0", "127.0.0.1%eth0", "%eth0", "%", "x%", "x.org%")
+        for name in ("", "a b", "a..b", "*.x.org", "x" * 300, *scoped):
             self.assertEqual(errno.EINVAL, self.errno_of(identity_of, name), name)
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import os
+import textwrap
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.task import Clock
@@ -21,14 +28,22 @@ from tests.kpi.sockets import INET, STREAM, KPITestCase, Owner, packets
 __all__ = [
     "CA",
     "CLIENT",
+    "EDI_PARTY",
     "NAME",
     "OTHER_CA",
     "SERVER",
     "RawPeer",
     "TLSTestCase",
+    "der",
+    "made",
     "pem_of",
     "self_made",
 ]
+
+SAN = x509.ObjectIdentifier("2.5.29.17")
+OTHER = x509.ObjectIdentifier("2.5.29.99")
+EDI_PARTY = bytes.fromhex("3007a505a1030c0161")
+"""The extension of names with one of a kind that cryptography does not read."""
 
 
 class TLSTestCase(KPITestCase):
@@ -125,15 +140,18 @@ class RawPeer:
         owner: Owns a connected plain socket.
         context: OpenSSL's.
         server: Which side.
+        name: The server's, as a client asks for it.
     """
 
-    def __init__(self, owner: Owner, context: SSL.Context, server: bool) -> None:
+    def __init__(self, owner: Owner, context: SSL.Context, server: bool, name: str = "") -> None:
         self.owner = owner
         self.conn = SSL.Connection(context, None)
         if server:
             self.conn.set_accept_state()
         else:
             self.conn.set_connect_state()
+        if name:
+            self.conn.set_tlsext_host_name(name.encode())
         self.plain = b""
         self.ended: Exception | None = None
         self._fed = 0
@@ -165,3 +183,56 @@ class RawPeer:
                 self.owner.so.sendbatch(packets(self.conn.bio_read(65536)))
         except (SSL.WantReadError, OSError):
             return
+
+
+def der(tag: int, contents: bytes) -> bytes:
+    """Return *contents* in DER."""
+    size = len(contents)
+    raw = size.to_bytes(4, "big").lstrip(b"\0")
+    length = bytes([size]) if size < 128 else bytes([0x80 | len(raw)]) + raw
+    return bytes([tag]) + length + contents
+
+
+def made(
+    *sans: bytes, change: tuple[bytes, bytes] = (b"", b""), subject: str = "x", issuer: str = ""
+) -> bytes:
+    """
+    Return a certificate and its key, signed by our CA unless by a stranger, *issuer*.
+
+    Args:
+        sans: What is in its extension of names, each a whole one.
+        change: Bytes to replace before it is signed, and by what.
+        subject: Its common name.
+        issuer: Who signs.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer: Any = key if issuer else CA._private_key
+    ca = x509.load_pem_x509_certificate(CA.cert_pem.bytes())
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(named(subject))
+        .issuer_name(named(issuer) if issuer else ca.subject)
+        .public_key(key.public_key())
+        .serial_number(5)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=9))
+    )
+    for oid, san in zip((SAN, OTHER), sans, strict=False):
+        builder = builder.add_extension(x509.UnrecognizedExtension(oid, san), False)
+    cert = builder.sign(signer, hashes.SHA256())
+    body = cert.tbs_certificate_bytes.replace(bytes([0x55, 0x1D, 99]), bytes([0x55, 0x1D, 17]))
+    if change[0]:
+        assert change[0] in body
+        body = body.replace(*change, 1)
+    signature = signer.sign(body, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    raw = base64.b64encode(der(0x30, body + algorithm + der(3, b"\0" + signature))).decode()
+    lines = ["-----BEGIN CERTIFICATE-----", *textwrap.wrap(raw, 64), "-----END CERTIFICATE-----"]
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + "\n".join(lines).encode() + b"\n"
+
+
+def named(name: str) -> x509.Name:
+    """Return the distinguished name that is one common name."""
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
