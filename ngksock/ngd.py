@@ -49,12 +49,15 @@ _CALL: Final = struct.Struct("=BBHI")
 _REPLY: Final = struct.Struct("=BBHIi")
 _EVENT: Final = struct.Struct("=BBHI32s")
 _HELLO: Final = struct.Struct("=IHBBI")
+_OFFER: Final = struct.Struct("=IH")
 _WELCOME: Final = struct.Struct("=HHIII")
 
 CALL_MAX: Final = _CALL.size + ADDRESS_MAX + PAYLOAD_MAX
 """The longest call there can be, in bytes."""
 REPLY_MAX: Final = _REPLY.size + 256
 EVENT_HEADER: Final = _EVENT.size
+SERVED: Final = struct.pack("=H", VERSION)
+"""The body of the reply that refuses a HELLO with EPROTO: the highest version served."""
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> str:
@@ -83,8 +86,17 @@ class Call(NamedTuple):
     payload: bytes = b""
 
     def pack(self) -> bytes:
-        """Return the call as it stands on the wire; ERANGE for too long an address."""
-        address = self.address.encode("latin-1", "replace")
+        """
+        Return the call as it stands on the wire.
+
+        Raises:
+            OSError: ERANGE, too long an address.  EINVAL, it is not latin-1:
+                another node might have the name that would be left of it.
+        """
+        try:
+            address = self.address.encode("latin-1")
+        except UnicodeEncodeError:
+            raise OSError(EINVAL, f'"{self.address}" is not latin-1') from None
         if len(address) > ADDRESS_MAX:
             raise OSError(ERANGE, f"an address has at most {ADDRESS_MAX} bytes")
         return _CALL.pack(self.op, 0, len(address), self.seq) + address + self.payload
@@ -188,7 +200,15 @@ class Hello(NamedTuple):
 
     @classmethod
     def unpack(cls, raw: bytes) -> Hello:
-        """Read it; EINVAL if it has another length."""
+        """
+        Read it.
+
+        Raises:
+            OSError: EPROTO, another protocol, or another version of it,
+                whose HELLO may be longer.  EINVAL, a length that is not ours.
+        """
+        if len(raw) < _OFFER.size or _OFFER.unpack_from(raw) != (MAGIC, VERSION):
+            raise OSError(EPROTO, "another protocol, or another version of it")
         if len(raw) != _HELLO.size:
             raise OSError(EINVAL, f"a HELLO of {len(raw)} bytes")
         magic, version, kind, _, queue = _HELLO.unpack(raw)

@@ -117,10 +117,10 @@ class GraphService(Service):
             graph.close()
             sockets.closeall()
             raise
-        for line in _summary(graph, ", ".join(self.files) or "no file"):
-            _say(line)
         if self.control is not None:
             _say(f"control socket: {self.control}")
+        for line in _summary(graph, ", ".join(self.files) or "no file"):
+            _say(line)
 
     def _close_control(self) -> None:
         control, self.control = self.control, None

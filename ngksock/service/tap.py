@@ -35,7 +35,7 @@ class Options(usage.Options):
         "Hosts the netgraph graph that FILEs make: ngctl(8) commands, one a line; - is standard "
         "input. Without a FILE the graph is empty, and made from outside by ngkctl(8). "
         "Exit codes: 64 wrong usage, 65 an error in a file, 66 a file that cannot be "
-        "read, 71 a command that failed when it was applied."
+        "read, 71 a command that failed when it was applied, or no place for --control PATH."
     )
     optFlags = (
         ("check", None, "Look for errors in FILEs, open nothing, and end."),
@@ -60,14 +60,16 @@ class Options(usage.Options):
         files: Sequence[str] = self["files"]
         if not files and (self["check"] or self["no-control"]):
             raise usage.UsageError("no FILE given; name a file of ngctl commands, or - for stdin")
-        if self["no-control"] and (self["control"] or self["control-group"]):
+        if self["no-control"] and (self["control"], self["control-group"]) != (None, None):
             raise usage.UsageError("--no-control leaves nothing to --control and --control-group")
+        if self["control"] == "":
+            raise usage.UsageError("an empty path for the control socket")
         self["group"] = None
         if self["control-group"] is not None:
             try:
                 self["group"] = group_number(self["control-group"])
             except ValueError as error:
-                raise usage.UsageError(f"--control-group: {error}") from None
+                raise usage.UsageError(str(error)) from None
         if files.count("-") > 1:
             raise usage.UsageError("standard input can be read only once; give - only once")
 
@@ -166,5 +168,7 @@ def makeService(options: Options) -> IService:
     if options["check"]:
         raise SystemExit(0)
     parent = getattr(options, "parent", None) or {}
-    place = None if options["no-control"] else Place(options["control"], options["group"])
+    place = None
+    if not options["no-control"]:
+        place = Place(options["control"], options["group"], parent.get("uid"))
     return _Main(library, options["files"], place, parent.get("pidfile") or "")

@@ -228,13 +228,14 @@ class ProcessTests(DaemonCase):
         for words, status in ((("watch", "-i", "0.05", "fan:"), 0), (("wait", "nosuch:"), 130)):
             command = subprocess.Popen(
                 [*NGKCTL, "-n", "interrupted", *words], env=variables(self.path),
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
-            assert command.stderr is not None
+            assert command.stdout is not None and command.stderr is not None
             until(lambda: self.is_there("interrupted:"), "its node")
+            if words[0] == "watch":
+                command.stdout.readline()  # it watches by now
             command.send_signal(2)
-            self.assertEqual(b"", command.stderr.read())
-            command.stderr.close()
+            self.assertEqual(b"", command.communicate()[1])
             self.assertEqual(status, command.wait(10))
 
     def is_there(self, path: str) -> bool:

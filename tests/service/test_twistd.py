@@ -7,11 +7,14 @@ import signal
 import socket
 from time import monotonic
 
+from tests.integration.service import until
 from tests.service.folder import ROOT
 from tests.service.twistd import TwistdTestCase, programs, wait_for_end
 
 BAD = ROOT / "tests" / "scripts" / "bad"
 GOOD = "mkpeer hub boot boot\nname boot fan\nmkpeer fan: ksocket in inet/dgram/udp\n"
+NO_FILE = "ngksock: no FILE given; name a file of ngctl commands, or - for stdin\n"
+NOTHING_LEFT = "ngksock: --no-control leaves nothing to --control and --control-group\n"
 BIND = "msg fan:in bind inet/127.0.0.1:{}\n"
 
 
@@ -64,12 +67,23 @@ class UsageTests(TwistdTestCase):
                 "--chek",
                 "a",
             ): 'ngksock: option --chek not recognized; did you mean "--check" or "--help"?\n',
-            (): "ngksock: no FILE given; name a file of ngctl commands, or - for stdin\n",
+            ("--check",): NO_FILE,
+            ("--no-control",): NO_FILE,
+            (
+                "--control=",
+                "a",
+            ): "ngksock: an empty path for the control socket; --help lists the options\n",
+            ("--no-control", "--control=b", "a"): NOTHING_LEFT,
+            ("--no-control", "--control-group=0", "a"): NOTHING_LEFT,
+            (
+                "--control-group=no such",
+                "a",
+            ): "ngksock: there is no group 'no such'; --help lists the options\n",
             ("-", "-"): "ngksock: standard input can be read only once; give - only once\n",
             ("--check=1", "a"): "ngksock: option --check must not have an argument\n",
         }
         for args, expected in cases.items():
-            for program in programs() if not args else programs()[1:2]:
+            for program in programs() if args == ("--check",) else programs()[1:2]:
                 status, out, err = self.run_to_end(*program, "ngksock", *args)
                 self.assertEqual((64, "", 1), (status, out, err.count("\n")))
                 self.assertEqual(expected[:-1], err[: len(expected) - 1])
@@ -78,7 +92,10 @@ class UsageTests(TwistdTestCase):
         """--help and --version tell what they should, with status 0."""
         status, out, err = self.run_to_end("twistd", "ngksock", "--help")
         self.assertEqual((0, ""), (status, err))
-        self.assertIn("ngksock [--check] FILE...", out)
+        self.assertIn(
+            "ngksock [--check] [--control PATH | --no-control] [--control-group GROUP] [FILE...]",
+            out,
+        )
         self.assertEqual(
             (0, "ngksock 0.1.0\n", ""), self.run_to_end("twist", "ngksock", "--version")
         )
@@ -110,7 +127,9 @@ class ApplyTests(TwistdTestCase):
         self.assertLess(monotonic() - before, 5)
         self.assertEqual((1, ""), (status, out))
         self.assertTrue(err.startswith(self.expected + "An error has occurred: "), err)
-        self.assertEqual({"a.ng", "twistd.log"}, set(os.listdir(self.folder)))
+        # twistd's first process ends before the other has removed the pid file.
+        left = {"a.ng", "twistd.log"}
+        until(lambda: left == set(os.listdir(self.folder)), "the pid file to go")
         log = (self.folder / "twistd.log").read_text()
         self.assertIn(self.expected, log)
         self.assertNotIn("Traceback", log)

@@ -54,6 +54,7 @@ class Attachment:
     def _message(self, item: Item) -> None:
         assert self.control is not None
         event = ngd.Event(ngd.CONTROL, f"[{item.source:x}]:", item.message.pack())
+        self.control.answered = item.cause
         if not self.control.tell(event):
             raise OSError(ENOBUFS, "the program behind the socket node does not read its messages")
 

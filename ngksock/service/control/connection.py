@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import select
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from ngksock import ngd
 from ngksock.netgraph import Item, Message, Packet
 from ngksock.netgraph.message import VERSION
+from ngksock.netgraph.path import check_node_name
 from ngksock.service.control.attachment import Attachment
 from ngksock.service.control.peer import Peer
 
@@ -27,8 +28,11 @@ _log: Final = Logger(namespace="ngksock.control")
 
 HELLO_SECONDS: Final = 5.0
 QUEUE: Final = 131072
+"""The bytes of an event channel, unless others are wanted: about 340 small packets."""
 QUEUE_MIN: Final = 4096
 QUEUE_MAX: Final = 4 << 20
+ROUNDS: Final = 8
+"""How often control work is gone on with, for the reply to a request, before we give up."""
 
 
 class Connection(FileDescriptor):
@@ -39,6 +43,9 @@ class Connection(FileDescriptor):
         server: Whose it is.
         sock: The call channel.
         peer: Who is at its other end.
+
+    ``kind`` is 0 until HELLO was answered.  ``answered`` is the request whose
+    response was the last to be written, or lost, in the event channel.
     """
 
     def __init__(self, server: ControlServer, sock: socket.socket, peer: Peer) -> None:
@@ -48,6 +55,7 @@ class Connection(FileDescriptor):
         self.sock = sock
         self.peer = peer
         self.kind = 0
+        self.answered: Item | None = None
         self.attachment: Attachment | None = None
         self.events: socket.socket | None = None
         self.timer: IDelayedCall | None = server.clock.callLater(HELLO_SECONDS, self._silent)
@@ -86,85 +94,108 @@ class Connection(FileDescriptor):
             return
         if self.kind == 0 and call.op != ngd.HELLO:
             self._malformed("a call before HELLO")
-            return
-        too_long = flags & socket.MSG_TRUNC or len(call.payload) > ngd.PAYLOAD_MAX
-        self._answer(call, errno.EMSGSIZE if too_long else 0)
+        elif flags & socket.MSG_TRUNC or len(call.payload) > ngd.PAYLOAD_MAX:
+            self._reply(call, errno.EMSGSIZE)
+        elif call.op == ngd.HELLO:
+            self._welcome(call)
+        else:
+            self._answer(call)
 
     def connectionLost(self, reason: Failure) -> None:
         self.close()
 
-    # -- calls
+    # -- replies
 
-    def _answer(self, call: ngd.Call, code: int) -> None:
-        body, descriptors = b"", []
-        if not code:
-            try:
-                if call.op == ngd.HELLO:
-                    body = self._hello(call)
-                    descriptors = [self._event_channel()]
-                else:
-                    body = self._call(call)
-            except OSError as error:
-                code = error.errno or errno.EIO
-                body = b"" if call.op != ngd.HELLO or code != errno.EPROTO else b"\1\0"
-        if self.closed:
-            return
+    def _answer(self, call: ngd.Call) -> None:
+        body, code = b"", 0
+        try:
+            body = self._call(call)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        except Exception:
+            code = self._bug(call)
+        self._reply(call, code, body)
+
+    def _welcome(self, call: ngd.Call) -> None:
+        """Answer HELLO: the reply brings the client's end of the event channel."""
+        body, code, theirs = b"", 0, None
+        try:
+            welcome, theirs = self._hello(call.payload)
+            body = welcome.pack()
+        except OSError as error:
+            code = error.errno or errno.EIO
+            body = ngd.SERVED if code == errno.EPROTO else b""
+        except Exception:
+            code = self._bug(call)
+        self._reply(call, code, body, theirs)
+
+    def _reply(
+        self, call: ngd.Call, code: int, body: bytes = b"", theirs: socket.socket | None = None
+    ) -> None:
+        """Write the reply, or close: the client does not read its replies, or is gone."""
         reply = ngd.Reply(call.op, call.seq, code, body).pack()
         try:
-            if descriptors:
-                socket.send_fds(self.sock, [reply], [sock.fileno() for sock in descriptors])
+            if self.closed:
+                return
+            if theirs is not None:
+                socket.send_fds(self.sock, [reply], [theirs.fileno()])
             else:
                 self.sock.send(reply, socket.MSG_NOSIGNAL)
         except OSError:
-            self.close()  # it does not read its replies, or has gone
+            self.close()
         finally:
-            for sock in descriptors:
-                sock.close()
+            if theirs is not None:
+                theirs.close()
 
-    def _hello(self, call: ngd.Call) -> bytes:
-        hello = ngd.Hello.unpack(call.payload)
+    def _bug(self, call: ngd.Call) -> int:
+        """Log what no call should raise, and return what the client is told of it."""
+        _log.failure("{peer}: call {op} failed", failure=Failure(), peer=self.peer, op=call.op)
+        return errno.EIO
+
+    # -- calls
+
+    def _hello(self, payload: bytes) -> tuple[ngd.Welcome, socket.socket]:
+        """Let the client in; return what it is told, and its end of the event channel."""
         if self.kind:
             raise OSError(errno.EISCONN, "HELLO was said before")
-        if hello.magic != ngd.MAGIC or hello.version != ngd.VERSION:
-            raise OSError(errno.EPROTO, "another protocol, or another version of it")
+        hello = ngd.Hello.unpack(payload)
         if hello.kind not in (ngd.CONTROL, ngd.DATA):
             raise OSError(errno.EPROTONOSUPPORT, f"no kind of socket is {hello.kind}")
         self.server.admit(self, hello.kind)
-        self._wanted = min(max(hello.queue or QUEUE, QUEUE_MIN), QUEUE_MAX)
-        ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wanted = min(max(hello.queue or QUEUE, QUEUE_MIN), QUEUE_MAX)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._wanted)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, wanted)
+        # The system may grant less; and it counts its own overhead: twice what was asked.
+        queue = min(wanted, ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
         self.events = ours
         node = 0
         if hello.kind == ngd.CONTROL:
             self.attachment = Attachment(self.server.graph, self)
-            self.server.attachments[self.attachment.node.id] = self.attachment
             node = self.attachment.node.id
+            self.server.attachments[node] = self.attachment
         self.kind = hello.kind
         self._stop_timer()
-        queue = min(self._wanted, ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2)
-        return ngd.Welcome(node, queue).pack()
-
-    def _event_channel(self) -> socket.socket:
-        """Return the client's end, to be handed over."""
-        return self._theirs
+        return ngd.Welcome(node, queue), theirs
 
     def _call(self, call: ngd.Call) -> bytes:
+        """Do a call after HELLO; return the body of its reply."""
         if call.op not in (ngd.BIND, ngd.CONNECT, ngd.SEND, ngd.GETNAME):
             raise OSError(errno.EOPNOTSUPP, f"no call is {call.op}")
         if self.attachment is not None and not self.attachment.node.valid:
             raise OSError(errno.EPIPE, "the node was shut down")
+        if "\0" in call.address:
+            raise OSError(errno.EINVAL, "a NUL in an address")
         if call.op == ngd.BIND:
             self._bind(call.address)
         elif call.op == ngd.CONNECT:
             self._connect(call.address)
-        elif call.op == ngd.SEND:
-            if self.kind == ngd.CONTROL:
-                self._send_message(call.address, call.payload)
-            else:
-                self._send_data(call.address, call.payload)
-        else:
+        elif call.op == ngd.GETNAME:
             return self._name().encode("latin-1")
+        elif self.kind == ngd.CONTROL:
+            self._send_message(call.address, call.payload)
+        else:
+            self._send_data(call.address, call.payload)
         return b""
 
     def _attached(self) -> Attachment:
@@ -175,6 +206,7 @@ class Connection(FileDescriptor):
     def _bind(self, name: str) -> None:
         if self.kind != ngd.CONTROL:
             raise OSError(errno.EINVAL, "a data socket has no name")
+        check_node_name(name)  # the node's own name too: it may be empty
         self.server.graph.rename(self._attached().node, name)
 
     def _connect(self, path: str) -> None:
@@ -201,7 +233,17 @@ class Connection(FileDescriptor):
             raise OSError(errno.EINVAL, f"a message of version {message.version}")
         graph, source = self.server.graph, self._attached().node
         node, arrival = graph.find(path, source)
-        graph.deliver(node, Item(message, source.id), arrival)
+        item = Item(message, source.id)
+        graph.deliver(node, item, arrival)
+        for _ in range(ROUNDS):
+            if not item.replied or self.answered is item:
+                break
+            # So much control work waits that a slice did not get to the response.
+            graph.work.enter()
+            graph.work.leave()
+        self.answered = None
+        if item.error is not None:
+            raise item.error
 
     def _send_data(self, name: str, payload: bytes) -> None:
         hooks = self._attached().node.hooks
@@ -234,15 +276,10 @@ class Connection(FileDescriptor):
     def end_events(self) -> None:
         """No more events: the client reads what there is, and then the end."""
         if self.events is not None:
-            self.events.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the client has closed it
+                self.events.shutdown(socket.SHUT_RDWR)
 
     # -- the end
-
-    def has_ended(self) -> bool:
-        """Say whether the client has closed the call channel, maybe behind some calls."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return any(found & (select.POLLHUP | select.POLLERR) for _, found in poll.poll(0))
 
     def close(self) -> None:
         """Close both channels; the node ends with its last connection."""
@@ -251,11 +288,11 @@ class Connection(FileDescriptor):
         self.closed = True
         self._stop_timer()
         self.reactor.removeReader(self)
+        self.server.forget(self)
         self.sock.close()
         if self.events is not None:
             self.events.close()
             self.events = None
-        self.server.forget(self)
         if self.attachment is not None:
             self.attachment.detach(self)
             if self.attachment.control is None and self.attachment.data is None:

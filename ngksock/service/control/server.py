@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+import select
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -27,8 +30,24 @@ __all__ = ["ControlServer"]
 _log: Final = Logger(namespace="ngksock.control")
 
 CONNECTIONS_MAX: Final = 4096
-BACKLOG: Final = 128
+RESERVE: Final = 128
+"""Descriptors that are kept from clients: a connection takes two."""
+BACKLOG: Final = 4096
+"""Clients that wait to be accepted; one that does not wait gets EAGAIN beyond."""
+LEFT_MAX: Final = 1 << 16
+"""More calls than a client that has ended can have left behind."""
 RETRY_SECONDS: Final = 1.0
+_TRY_AGAIN: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
+_PATH_MAX: Final = 107
+"""The bytes of a path that a local address has room for."""
+
+
+def connections_max() -> int:
+    """Return how many connections this process has descriptors for."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(min(CONNECTIONS_MAX, (limit - RESERVE) // 2), 2)
 
 
 class ControlServer(FileDescriptor):
@@ -43,7 +62,7 @@ class ControlServer(FileDescriptor):
 
     Raises:
         OSError: EADDRINUSE, another daemon answers there, or it is a file.
-            Else what bind(2) says.
+            ENAMETOOLONG, more than 107 bytes.  Else what bind(2) says.
     """
 
     def __init__(self, graph: Graph, reactor: Any, path: str, group: int | None = None) -> None:
@@ -55,19 +74,34 @@ class ControlServer(FileDescriptor):
         self.connections: dict[Connection, None] = {}
         self.attachments: dict[int, Attachment] = {}
         self._retry: IDelayedCall | None = None
+        self._short = False
+        self._ends = select.poll()  # tells of connections that have ended
+        self._by_number: dict[int, Connection] = {}
+        self._sweeping = False
         self._paths = Paths(b"/")
+        if len(self.path) > _PATH_MAX:
+            raise OSError(errno.ENAMETOOLONG, f"a socket's path has at most {_PATH_MAX} bytes")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self.sock.setblocking(False)
-            self._paths.bind(self.sock, self.path, 0o600 if group is None else 0o660)
-            if group is not None:
-                os.chown(self.path, -1, group)
+            self._paths.bind(self.sock, self.path, 0o600)
             self.sock.listen(BACKLOG)
         except BaseException:
             self.sock.close()
-            self._paths.release(self.path)
+            self._release()
             raise
         self.reactor.addReader(self)
+
+    def give(self, user: int, group: int) -> None:
+        """
+        Let others own the socket's file: a *group*, or a *user* to become; -1: as it is.
+
+        Raises:
+            OSError: EPERM, it is not ours to give away.
+        """
+        os.chown(self.path, user, group)
+        if self.group is not None:
+            os.chmod(self.path, 0o660)  # not before it is that group's
 
     def __str__(self) -> str:
         return os.fsdecode(self.path)
@@ -81,19 +115,22 @@ class ControlServer(FileDescriptor):
         return "ngksock"
 
     def doRead(self) -> None:
+        """Take one client in; more are taken in the next turns."""
         try:
             sock, _ = self.sock.accept()
-        except BlockingIOError:
-            return
         except OSError as error:
-            self._ran_short(error.errno or errno.EMFILE)
+            if error.errno not in _TRY_AGAIN:
+                self._ran_short(error.errno or errno.EMFILE)
             return
+        self._short = False
         try:
-            peer = Peer.of(sock)
+            connection = Connection(self, sock, Peer.of(sock))
         except OSError:
             sock.close()  # gone already
             return
-        self.connections[Connection(self, sock, peer)] = None
+        self.connections[connection] = None
+        self._by_number[sock.fileno()] = connection
+        self._ends.register(sock, select.POLLRDHUP)
 
     def connectionLost(self, reason: Failure) -> None:
         self.close()
@@ -107,17 +144,36 @@ class ControlServer(FileDescriptor):
         Raises:
             OSError: EPERM, not this user.  ENOBUFS, there are too many.
         """
-        for other in list(self.connections):
-            while other is not connection and not other.closed and other.has_ended():
-                other.doRead()  # a call that waits there, or the end
+        self._sweep(connection)
         if kind == ngd.CONTROL and not connection.peer.may_control(self.group):
             raise OSError(errno.EPERM, "control sockets are for the daemon's own user")
-        if len(self.connections) > CONNECTIONS_MAX:
-            raise OSError(errno.ENOBUFS, f"{CONNECTIONS_MAX} connections are the most there are")
+        if len(self.connections) > (most := connections_max()):
+            raise OSError(errno.ENOBUFS, f"{most} connections are the most there are")
+
+    def _sweep(self, but: Connection) -> None:
+        """Do the last calls of connections that have ended, and close them."""
+        if self._sweeping:
+            return  # one of those calls is a HELLO
+        self._sweeping = True
+        try:
+            for number, _ in self._ends.poll(0):
+                ended = self._by_number.get(number)
+                if ended is None or ended is but:
+                    continue
+                for _ in range(LEFT_MAX):
+                    ended.doRead()
+                    if ended.closed:
+                        break
+        finally:
+            self._sweeping = False
 
     def forget(self, connection: Connection) -> None:
-        """A connection is closed."""
+        """A connection is about to be closed."""
         self.connections.pop(connection, None)
+        if self._by_number.pop(connection.fileno(), None) is not None:
+            self._ends.unregister(connection.sock)
+        if self._retry is not None:
+            self._retry.reset(0)  # there is a descriptor for somebody
 
     # -- the end
 
@@ -130,16 +186,21 @@ class ControlServer(FileDescriptor):
             self._retry = None
         self.reactor.removeReader(self)
         self.sock.close()
-        self._paths.release(self.path)
+        self._release()
         for connection in list(self.connections):
             connection.close()
 
+    def _release(self) -> None:
+        with suppress(OSError):  # whoever starts next finds it stale
+            self._paths.release(self.path)
+
     def _ran_short(self, code: int) -> None:
         """No descriptor for a client: he waits in the backlog, and we do not spin."""
-        if self._retry is None:
+        if not self._short:
+            self._short = True
             _log.warn("cannot accept a client: {why}; it waits", why=words(code))
-            self.reactor.removeReader(self)
-            self._retry = self.clock.callLater(RETRY_SECONDS, self._go_on)
+        self.reactor.removeReader(self)
+        self._retry = self.clock.callLater(RETRY_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
         self._retry = None

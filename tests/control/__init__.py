@@ -1,0 +1,1 @@
+"""Tests of the daemon's side of NGD/1, and of its bytes."""
