@@ -19,8 +19,8 @@ from ngksock.service.tap import Options
 from tests.docs.console import Terminal
 from tests.docs.pages import ROOT
 
-MAN = ROOT / "man"
-COMPLETIONS = ROOT / "completions"
+MAN = ROOT / "docs" / "man"
+COMPLETIONS = ROOT / "docs" / "completions"
 PROGRAMS = {"ngkctl": ngkctl.OPTIONS, "ngkhook": ngkhook.OPTIONS}
 
 SECTIONS = (
@@ -98,7 +98,7 @@ def offered(text: str) -> list[tuple[set[str], str]]:
 
 
 class ManualTests(SynchronousTestCase):
-    """man/*.8."""
+    """docs/man/*.8."""
 
     def page(self, name: str) -> str:
         return (MAN / f"{name}.8").read_text(encoding="ascii")
@@ -191,7 +191,7 @@ class ManualTests(SynchronousTestCase):
 
 
 class CompletionTests(SynchronousTestCase):
-    """completions/*."""
+    """docs/completions/*."""
 
     def test_whole(self) -> None:
         """The files of each shell mention each command, alias and option."""
