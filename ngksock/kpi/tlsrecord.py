@@ -107,7 +107,7 @@ class Records:
         """
         try:
             count = self.conn.send(data)
-        except Exception:
+        except Exception:  # what our verification left behind may come out of any call
             raise oserror(errno.EPROTO) from None
         self._collect(count)
         return count

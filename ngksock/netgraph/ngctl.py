@@ -173,7 +173,8 @@ def near(word: str, names: Iterable[str], form: str = "{}") -> str:
     """
     from difflib import get_close_matches  # it takes long to import, and errors are rare
 
-    limited = [name for name, _ in zip(names, range(2000), strict=False)]
+    # Each once: a type's own message may be called as one that all nodes have.
+    limited = list({name: None for name, _ in zip(names, range(2000), strict=False)})
     close = get_close_matches(word, limited, 2)
     return (
         "did you mean " + " or ".join(f'"{form.format(n)}"' for n in close) + "?" if close else ""

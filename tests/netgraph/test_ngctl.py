@@ -138,5 +138,6 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual('did you mean "bge1:" or "bge2:"?',
                          near("bge3", ["bge1", "bge2", "zzz"], "{}:").replace(
                              '"bge2:" or "bge1:"', '"bge1:" or "bge2:"'))  # fmt: skip
+        self.assertEqual('did you mean "connect"?', near("conect", ["connect", "x", "connect"]))
         self.assertEqual("", near("bge", []))
         self.assertEqual("", near("target", (f"n{i}" for i in range(10**9))))
