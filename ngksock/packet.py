@@ -112,14 +112,21 @@ class Batch(list[Packet]):
     the packets with the address each came from or goes to (None: the
     connected peer), or None for a batch without addresses.  No batch with
     names enters a graph.
+
+    ``uniform`` is set by who vouches that the batch changes no more, that none
+    of its packets is a mark, and that all share one tuple of tags: then a sink
+    need not look at each.  ``wire`` is what a sink made of such a batch, kept
+    for the next one that sends it.
     """
 
-    __slots__ = ("names", "nbytes")
+    __slots__ = ("names", "nbytes", "uniform", "wire")
 
     def __init__(self, packets: Iterable[Packet] = (), nbytes: int | None = None) -> None:
         super().__init__(packets)
         self.nbytes: int = sum(p.len for p in self) if nbytes is None else nbytes
         self.names: list[Any] | None = None
+        self.uniform = False
+        self.wire: Any = None
 
     def add(self, packet: Packet) -> None:
         """Append *packet* while the batch is being filled."""

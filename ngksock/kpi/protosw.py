@@ -21,16 +21,30 @@ from ngksock.kpi.tlsopt import IPPROTO_TLS
 
 if TYPE_CHECKING:
     from ngksock._ikpi import IUserRequests
+    from ngksock.kpi.provider import SocketKPI
 
 __all__ = ["IPPROTO_TCP", "IPPROTO_TLS", "IPPROTO_UDP", "Protosw", "pffindproto"]
 
 IPPROTO_TCP: Final = int(socket.IPPROTO_TCP)
 IPPROTO_UDP: Final = int(socket.IPPROTO_UDP)
 
+
+def _datagrams(kpi: SocketKPI, sock: socket.socket) -> IUserRequests:
+    """Make the driver of datagrams: the quick one, if it is here and may."""
+    if kpi.mmsg != "off":
+        try:
+            from ngksock.kpi.mmsg import MmsgDriver, usable
+        except ImportError:
+            return DgramDriver(kpi, sock)  # a guest that did not come
+        if usable():
+            return MmsgDriver(kpi, sock)
+    return DgramDriver(kpi, sock)
+
+
 _DRIVERS: Final[dict[int, Callable[..., IUserRequests]]] = {
     socket.SOCK_STREAM: StreamDriver,
     socket.SOCK_SEQPACKET: SeqpacketDriver,
-    socket.SOCK_DGRAM: DgramDriver,
+    socket.SOCK_DGRAM: _datagrams,
     socket.SOCK_RAW: DgramDriver,
 }
 

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -25,6 +25,9 @@ from ngksock.kpi.socket import Socket
 from ngksock.kpi.upcall import Upcalls
 from ngksock.kpi.watch import Watch
 
+if TYPE_CHECKING:
+    from ngksock.kpi.relay import Relays
+
 __all__ = ["SocketKPI"]
 
 
@@ -34,6 +37,14 @@ Drivers = Callable[["SocketKPI", Protosw], IUserRequests]
 def _open(kpi: SocketKPI, proto: Protosw) -> IUserRequests:
     driver: IUserRequests = proto.driver(kpi, proto.open())
     return driver
+
+
+def _relays(how: str | None) -> Relays | None:
+    try:
+        from ngksock.kpi.relay import Relays
+    except ImportError:  # a guest that did not come
+        return None
+    return Relays(how)
 
 
 @implementer(ISocketKPIProvider)
@@ -52,6 +63,13 @@ class SocketKPI:
             (XNU does so only where policy allows; kpi-socket.md §10).
         drivers: Makes the driver of a new socket, given this and its row of
             the protocol switch; None: one of the host's sockets.
+        relay: How facing streams may be fused: "off", "fuse" or "splice";
+            None: as the environment's NGKSOCK_RELAY says, or "splice".
+        mmsg: How datagrams come and go: "off", each with a system call of its
+            own, "mmsg", by the batch, or "segments", and runs of equal ones as
+            one; None: as the environment's NGKSOCK_MMSG says, or "segments".
+
+    ``relays`` fuses them, or is None where there is no such thing.
     """
 
     def __init__(
@@ -63,6 +81,8 @@ class SocketKPI:
         strict_xnu: bool = False,
         marks_dscp: bool = True,
         drivers: Drivers | None = None,
+        relay: str | None = None,
+        mmsg: str | None = None,
     ) -> None:
         self.strict_xnu = strict_xnu
         self.marks_dscp = marks_dscp
@@ -72,6 +92,10 @@ class SocketKPI:
         self.upcalls = Upcalls(self.clock)
         self.watch = Watch(self.clock)
         self.filters = Filters()
+        self.relays = _relays(relay)
+        self.mmsg = mmsg or os.environ.get("NGKSOCK_MMSG") or "segments"
+        if self.mmsg not in ("off", "mmsg", "segments"):
+            raise ValueError(f'mmsg is "off", "mmsg" or "segments", not "{self.mmsg}"')
         self.paths = Paths(os.fsencode(os.getcwd() if directory is None else directory))
         # One slot is enough: each datagram is copied out before the next.
         # The byte beyond the longest one tells a longer one.

@@ -94,7 +94,8 @@ class RcvBuf(SockBuf):
         """Take in *packet*; return whether there is room for another."""
         batch = self.batch
         if batch is None:
-            batch = self.batch = Batch((), 0)
+            batch = self.batch = Batch((packet,), packet.len)
+            return self.room(batch)
         batch.append(packet)
         batch.nbytes += packet.len
         return self.room(batch)

@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
@@ -38,9 +38,10 @@ from ngksock.kpi.sockbuf import GATHER
 from ngksock.packet import Batch, Packet
 
 if TYPE_CHECKING:
+    from ngksock.kpi.pipes import Lent
     from ngksock.kpi.provider import SocketKPI
 
-__all__ = ["StreamDriver", "folded"]
+__all__ = ["BUSY", "StreamDriver", "folded"]
 
 RCV_MIN: Final = 64 * 1024
 RCV_MAX: Final = 256 * 1024
@@ -79,7 +80,17 @@ class StreamDriver(ListenDriver):
         kpi: Whose reactor, upcalls and paths this uses.
         sock: The host's socket.
         connected: True for one that accept returned.
+
+    Three things are for a relay, a guest that sends elsewhere what comes in
+    here (`ngksock.kpi.relay`).  ``lane`` is asked before each read, and says
+    whether it has dealt with it; ``ahead`` has bytes that are counted in so_snd
+    and leave before the others there; ``drained`` is called when so_snd is empty
+    again, or never will be.
     """
+
+    lane: Callable[[], bool] | None = None
+    ahead: Lent | None = None
+    drained: Callable[[], None] | None = None
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket, connected: bool = False) -> None:
         super().__init__(kpi, sock, connected)
@@ -215,11 +226,15 @@ class StreamDriver(ListenDriver):
             self.retry.cancel()
             self.retry = None
         self.kpi.watch.discard(self)
+        self._drop_ahead()
         super().detach()
 
     # -- the reactor calls these
 
     def doRead(self) -> None:
+        lane = self.lane
+        if lane is not None and self.mode == CONNECTED and lane():
+            return
         upcalls = self.kpi.upcalls
         upcalls.hold()
         try:
@@ -279,6 +294,36 @@ class StreamDriver(ListenDriver):
             self.rcvd()
         if self.so.so_snd.cc:
             self._want_write()
+
+    # -- a relay calls these
+
+    def want_write(self) -> None:
+        """Go on sending what is in so_snd when the system takes more."""
+        self._want_write()
+
+    def broke(self, code: int | None) -> None:
+        """To read was answered with the error *code*."""
+        self._end_now(folded(code))
+
+    def failed(self, code: int | None) -> None:
+        """To send, with nothing before it, was answered with the error *code*."""
+        self._end_now(self.refused(code))
+
+    def _end_now(self, error: int) -> None:
+        upcalls = self.kpi.upcalls
+        upcalls.hold()
+        try:
+            self._lost(error)
+        finally:
+            upcalls.drain()
+
+    def _drop_ahead(self) -> None:
+        """Nothing more will leave: what a relay left here is lost."""
+        if self.ahead is not None:
+            self.ahead.give_back()
+            self.ahead = None
+        if self.drained is not None:
+            self.drained()
 
     # -- how it is done
 
@@ -361,11 +406,21 @@ class StreamDriver(ListenDriver):
                 return
         if not so.so_snd.cc:
             self._stop_write()
+            if self.drained is not None:
+                self.drained()
         so.sowwakeup()
 
     def _push(self) -> None:
         """Send from so_snd what the system takes now."""
         snd = self.so.so_snd
+        if self.ahead is not None:
+            snd.cc -= self.ahead.send(self.sock)
+            if self.ahead.left:
+                return
+            self.ahead.give_back()
+            self.ahead = None
+            if not snd.cc:
+                return
         flags = MSG_NOSIGNAL | (socket.MSG_OOB if snd.urgent else 0)
         snd.sbdrop(self.sock.sendmsg(snd.gather(), (), flags))
 
@@ -408,6 +463,7 @@ class StreamDriver(ListenDriver):
         if was == CONNECTED and not self.eof:
             self._pull()
         self.so.soisdisconnected(error, why)
+        self._drop_ahead()
 
     def _pull(self) -> None:
         """Take in what arrived before the end and was not read yet."""

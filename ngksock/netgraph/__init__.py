@@ -9,6 +9,7 @@ from ngksock.netgraph.hook import Hook, send_all
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
+from ngksock.netgraph.route import Route, Tally, follow
 from ngksock.packet import EOF, Batch, Packet, Tag
 
 __all__ = [
@@ -23,11 +24,14 @@ __all__ = [
     "Packet",
     "ParseError",
     "Reply",
+    "Route",
     "Row",
     "Rows",
     "Tag",
+    "Tally",
     "command",
     "command_later",
+    "follow",
     "rows_of",
     "send_all",
 ]

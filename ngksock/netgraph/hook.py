@@ -13,6 +13,7 @@ from ngksock.packet import Batch, Packet
 
 if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
+    from ngksock.netgraph.route import Route, Tally
 
 __all__ = ["Hook", "one_by_one", "send_all"]
 
@@ -42,7 +43,8 @@ class Hook:
     sent out of this hook and ``drops`` what of that was lost at the far end or
     on the way there, by errno; what the peer received is their difference.
     ``sinks`` holds the hooks beyond this one whose owners are over their
-    high-water mark (see `ngksock.netgraph.flow`).
+    high-water mark (see `ngksock.netgraph.flow`); ``onward``, ``tally`` and
+    ``routes`` belong to `ngksock.netgraph.route`.
     """
 
     __slots__ = (
@@ -54,12 +56,15 @@ class Hook:
         "drops",
         "name",
         "node",
+        "onward",
         "packets",
         "peer",
         "private",
         "rcvbatch",
         "rcvdata",
+        "routes",
         "sinks",
+        "tally",
         "valid",
         "waiting",
     )
@@ -76,6 +81,9 @@ class Hook:
         self.rcvdata: RcvData | None = None
         self.rcvbatch: RcvBatch | None = None
         self.sinks: set[Hook] | None = None
+        self.onward: Hook | None = None
+        self.tally: Tally | None = None
+        self.routes: tuple[Route, ...] = ()
         self.waiting = 0
         self.backlog: deque[Packet | Batch] | None = None
         self._work = node.graph.work
@@ -90,10 +98,38 @@ class Hook:
         """Whether a sink beyond this hook asks its sources to hold back."""
         return bool(self.sinks)
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the node beyond takes no packets any more."""
+        return self._data is _down
+
+    # -- for the owner
+
+    def pass_to(self, onward: Hook | None, tally: Tally | None = None) -> None:
+        """
+        Say that all that arrives here leaves, unchanged and at once, by *onward*.
+
+        It need not come by then: whoever sends it may hand it on himself, and
+        counts it on *tally* and on the hooks.
+
+        Args:
+            onward: Another hook of the same node; None: no such word any more.
+            tally: Counts what went by without the node's seeing it.
+        """
+        if onward is not self.onward or tally is not self.tally:
+            self.onward, self.tally = onward, tally
+            self.peer.unfix()
+
+    def unfix(self) -> None:
+        """End every route across this hook: its packets go another way, or wait."""
+        for route in self.routes:
+            route.changed()
+
     # -- life, for the graph alone
 
     def link(self, peer: Hook) -> None:
         """Decide, once, whom packets sent out of this hook reach, and how."""
+        self.unfix()
         self.peer = peer
         self.valid = True
         node = peer.node
@@ -107,6 +143,7 @@ class Hook:
 
     def refuse(self) -> None:
         """Refuse packets from now on, for the node beyond is about to end."""
+        self.unfix()
         self._data = _down
         self._batch = _down_batch
 
@@ -248,6 +285,7 @@ class Hook:
         node.graph.bug(node, error)
 
     def _defer(self, load: Packet | Batch, count: int) -> None:
+        self.unfix()  # nothing may overtake it
         try:
             if self._data is _down:
                 raise OSError(ENETDOWN, "the hook is not connected")

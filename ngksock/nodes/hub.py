@@ -56,7 +56,10 @@ class Hub(Node):
             super().disconnect(hook)
 
     def _sort(self) -> None:
-        self.newest_first = tuple(reversed(self.hooks.values()))
+        self.newest_first = hooks = tuple(reversed(self.hooks.values()))
+        for hook in hooks:  # with two, each only passes on to the other
+            other = hooks[hook is hooks[0]] if len(hooks) == 2 else None
+            hook.pass_to(other)
 
 
 hub = NodeType("hub", 1082189597, Hub)

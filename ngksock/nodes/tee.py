@@ -74,6 +74,15 @@ COPY: Final = {"left": "left2right", "right": "right2left"}
 ONWARD: Final = {"left": "right", "right": "left", "left2right": "left", "right2left": "right"}
 
 
+class Passed:
+    """What went by between two hooks without the tee's seeing it, and is not yet counted."""
+
+    __slots__ = ("bytes", "packets")
+
+    def __init__(self) -> None:
+        self.packets = self.bytes = 0
+
+
 class Way:
     """
     Where packets from one hook go: its ``private``, decided when links change.
@@ -82,11 +91,12 @@ class Way:
         stats: The hook's own counters.
         copy: Gets a copy, or None.
         onward: Gets the packet itself, or None.
+        passed: Counts what goes this way by itself, until `fold`.
     """
 
-    __slots__ = ("copy", "copy_stats", "onward", "onward_stats", "stats")
+    __slots__ = ("copy", "copy_stats", "onward", "onward_stats", "passed", "stats")
 
-    def __init__(self, stats: Stats, hook: Hook, hooks: dict[str, Hook]) -> None:
+    def __init__(self, stats: Stats, hook: Hook, hooks: dict[str, Hook], passed: Passed) -> None:
         copy, onward = hooks.get(COPY.get(hook.name, "")), hooks.get(ONWARD[hook.name])
         if onward is None:
             copy, onward = None, copy
@@ -94,6 +104,16 @@ class Way:
         self.stats = stats.of(hook.name)
         self.copy_stats = stats.of(copy.name) if copy is not None else self.stats
         self.onward_stats = stats.of(onward.name) if onward is not None else self.stats
+        self.passed = passed
+
+    def fold(self) -> None:
+        """Count what went by."""
+        passed = self.passed
+        self.stats.in_frames += passed.packets
+        self.stats.in_octets += passed.bytes
+        self.onward_stats.out_frames += passed.packets
+        self.onward_stats.out_octets += passed.bytes
+        passed.packets = passed.bytes = 0
 
 
 class Tee(Node):
@@ -106,13 +126,24 @@ class Tee(Node):
         self.stats = Stats()
 
     def connect(self, hook: Hook) -> None:
+        self._fold()
         setattr(self.stats, hook.name, HookStats())
         self._direct()
 
     def _direct(self) -> None:
-        """Decide for every hook where its packets go."""
+        """Decide for every hook where its packets go; `_fold` comes first."""
         for hook in self.hooks.values():
-            hook.private = Way(self.stats, hook, self.hooks)
+            passed = hook.private.passed if hook.private is not None else Passed()
+            hook.private = way = Way(self.stats, hook, self.hooks, passed)
+            # Without a copy there is nothing to do but to count.
+            alone = way.onward is not None and way.copy is None
+            hook.pass_to(way.onward if alone else None, passed if alone else None)
+
+    def _fold(self) -> None:
+        """Count what went by without our seeing it."""
+        for hook in self.hooks.values():
+            if hook.private is not None:
+                hook.private.fold()
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:
         way: Way = hook.private
@@ -172,6 +203,7 @@ class Tee(Node):
     @command(1, resp=STATS)
     def getstats(self) -> Stats:
         """Count packets and bytes in and out, by hook."""
+        self._fold()
         return self.stats
 
     @command(2)
@@ -182,11 +214,13 @@ class Tee(Node):
     @command(3, resp=STATS)
     def getclrstats(self) -> Stats:
         """Tell all counters, then reset them."""
+        self._fold()
         stats, self.stats = self.stats, Stats()
         self._direct()
         return stats
 
     def status(self) -> str:
+        self._fold()
         lines = []
         for name in self.hook_names:
             if name in self.hooks:
@@ -198,6 +232,9 @@ class Tee(Node):
         return "\n".join(lines) or "no hooks"
 
     def disconnect(self, hook: Hook) -> None:
+        self._fold()
+        if hook.private is not None:
+            hook.private.fold()  # a hook that goes is no longer among the others
         self._direct()
         super().disconnect(hook)
 

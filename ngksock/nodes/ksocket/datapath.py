@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import ECONNABORTED, EINVAL, ENOBUFS, ENXIO, errorcode
+from operator import attrgetter
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Final
 
@@ -12,7 +13,7 @@ from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag
 from ngksock.netgraph.hook import one_by_one
 from ngksock.nodes.ksocket.describe import addresses
 from ngksock.nodes.ksocket.family import Kind
-from ngksock.nodes.ksocket.tags import AddressTags, destination
+from ngksock.nodes.ksocket.tags import AddressTags, alike, destination
 
 __all__ = ["OWN_COOKIE", "DataPath"]
 
@@ -21,6 +22,8 @@ OWN_COOKIE: Final = 1750000200
 RESET_TAG: Final = 1
 """Under our own cookie, on an end-of-file mark: the stream was cut off, not ended."""
 CUT: Final = Packet(b"", (Tag(OWN_COOKIE, RESET_TAG, b""),), True)
+
+_IS_MARK: Final = attrgetter("eof")
 
 ROUND: Final = 64
 """Packets taken from the socket at a time."""
@@ -61,7 +64,7 @@ class DataPath(Node):
             self._send_stream(Batch((packet,), packet.len))
 
     def _stream_batch(self, hook: Hook, batch: Batch) -> None:
-        if any(packet.eof for packet in batch):
+        if batch[0].eof if len(batch) == 1 else any(packet.eof for packet in batch):
             one_by_one(self._stream_data, hook, batch)
         elif batch.nbytes:
             try:
@@ -111,12 +114,22 @@ class DataPath(Node):
         if so is None:
             hook.peer.drop(ENXIO, len(batch))
             return
-        if any(packet.eof or packet.tags for packet in batch):
+        if not batch.uniform and any(map(_IS_MARK, batch)):
             batch = Batch(packet for packet in batch if not packet.eof)
-            family = self._kind().family
+        if not batch:
+            return
+        family = self._kind().family
+        if alike(batch):
+            name = destination(batch[0], self.id, family)
+            if name is not None:
+                batch = Batch(batch, batch.nbytes)
+                batch.names = [name] * len(batch)
+        else:
             names = [destination(packet, self.id, family) for packet in batch]
             # Tags of other nodes are none for this one: then the batch goes the short way.
-            batch.names = names if any(name is not None for name in names) else None
+            if any(name is not None for name in names):
+                batch = Batch(batch, batch.nbytes)
+                batch.names = names
         try:
             lost = len(batch) - so.sendbatch(batch)
         except OSError as error:  # its own side was shut

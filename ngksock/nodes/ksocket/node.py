@@ -23,9 +23,10 @@ from ngksock.netgraph import Hook, Reply, command, command_later
 from ngksock.netgraph.layout import INT32
 from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
 from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
-from ngksock.nodes.ksocket.datapath import OWN_COOKIE, DataPath
+from ngksock.nodes.ksocket.datapath import OWN_COOKIE
 from ngksock.nodes.ksocket.describe import describe
 from ngksock.nodes.ksocket.family import LOCAL, Kind
+from ngksock.nodes.ksocket.fuse import Facing
 from ngksock.nodes.ksocket.option import (
     OPTION_NAME,
     SOCKOPT,
@@ -59,7 +60,7 @@ def kpi_of(graph: Any) -> SocketKPI:
     return kpi
 
 
-class KSocket(DataPath):
+class KSocket(Facing):
     """
     A socket as a node.
 
@@ -333,8 +334,7 @@ class KSocket(DataPath):
             return "listening"
         if self._connecting is not None:
             return "connecting"
-        holds = self.hook is not None and self.hook.high and self._kind().connected
-        held = " held" if holds else ""
+        held = " held" if self.held and self._kind().connected else ""
         return ("connected" if so.isconnected() else "unconnected") + held
 
 

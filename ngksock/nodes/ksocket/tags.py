@@ -9,7 +9,7 @@ from typing import Any, Final
 from ngksock.nodes.ksocket.address import SockAddr
 from ngksock.packet import Batch, Packet, Tag
 
-__all__ = ["COOKIE", "AddressTags", "destination"]
+__all__ = ["COOKIE", "AddressTags", "alike", "destination"]
 
 COOKIE: Final = 942710669
 ADDRESS_TAG: Final = 1
@@ -44,6 +44,17 @@ def destination(packet: Packet, number: int, family: int) -> Any:
     return None
 
 
+def alike(batch: Batch) -> bool:
+    """Say whether all packets of *batch* have the same tags, as those of one sender do."""
+    if batch.uniform:
+        return True
+    tags = batch[0].tags
+    for packet in batch:  # noqa: SIM110 - a quarter of the time all() takes
+        if packet.tags is not tags:
+            return False
+    return True
+
+
 class AddressTags:
     """Marks datagrams with where they came from; a sender's tag is made once."""
 
@@ -60,13 +71,24 @@ class AddressTags:
         """
         names, batch.names = batch.names, None
         if names is None:
+            batch.uniform = True
             return
-        known = self._known
+        first = names[0]
+        if names.count(first) == len(names):  # as they come from one sender
+            tags = self._tags(first, number)
+            for packet in batch:
+                packet.tags = tags
+            batch.uniform = True
+            return
         for packet, name in zip(batch, names, strict=True):
-            tags = known.get(name)
-            if tags is None and name:  # a local sender may have no name to answer to
-                if len(known) >= KNOWN_MAX:
-                    known.clear()
-                data = number.to_bytes(4, sys.byteorder) + SockAddr.of_host(name).pack()
-                tags = known[name] = (Tag(COOKIE, ADDRESS_TAG, data),)
-            packet.tags = tags or ()
+            packet.tags = self._tags(name, number)
+
+    def _tags(self, name: Any, number: int) -> tuple[Tag, ...]:
+        known = self._known
+        tags = known.get(name)
+        if tags is None and name:  # a local sender may have no name to answer to
+            if len(known) >= KNOWN_MAX:
+                known.clear()
+            data = number.to_bytes(4, sys.byteorder) + SockAddr.of_host(name).pack()
+            tags = known[name] = (Tag(COOKIE, ADDRESS_TAG, data),)
+        return tags or ()

@@ -1,0 +1,96 @@
+"""Routes: where the packets of a hook end up, found once and fixed while that is so.
+
+Theory of operation.  Packets travel node by node, and each node decides.  A
+node that adds nothing says so beforehand, for one of its hooks: all that comes
+in there leaves, unchanged, by a certain other one (`Hook.pass_to`).  Whoever
+sends much follows these words from his own hook to the node that does
+something, and may then hand it his data directly, as long as he counts for the
+hooks and nodes in between what they would have counted.
+
+That holds until a link on the way is made, cut or moved, a node there takes
+back its word, or a packet has to wait on the way.  Each of these calls
+`Hook.unfix` *before* anything else is sent, which ends every route across it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from ngksock.netgraph.hook import Hook
+
+__all__ = ["Route", "Tally", "follow"]
+
+LONGEST: Final = 256
+"""Links of a route; whoever finds no end within them goes in circles."""
+
+
+class Tally(Protocol):
+    """Counts what goes by: a hook does, and a node may have one for what it passes on."""
+
+    packets: int
+    bytes: int
+
+
+class Route:
+    """
+    The way from one hook to the first node that does more than pass on.
+
+    Args:
+        hooks: The hooks that packets are sent out of, in order.
+        tallies: Those hooks, and the tallies of the nodes in between.
+
+    ``end`` is the hook by which packets arrive; ``valid`` says that this is
+    still the way.
+    """
+
+    __slots__ = ("_changed", "end", "hooks", "tallies", "valid")
+
+    def __init__(self, hooks: tuple[Hook, ...], tallies: tuple[Tally, ...]) -> None:
+        self.hooks = hooks
+        self.tallies = tallies
+        self.end = hooks[-1].peer
+        self.valid = True
+        self._changed: Callable[[], None] | None = None
+
+    def fix(self, changed: Callable[[], None]) -> None:
+        """Have *changed* called, once, as soon as this is no longer the way."""
+        self._changed = changed
+        for hook in self.hooks:
+            hook.routes = (*hook.routes, self)
+
+    def forget(self) -> None:
+        """Call nobody any more: whoever fixed it does not use it."""
+        self.valid = False
+        self._changed = None
+        for hook in self.hooks:
+            hook.routes = tuple(route for route in hook.routes if route is not self)
+
+    def changed(self) -> None:
+        """This is the way no longer."""
+        told = self._changed
+        self.forget()
+        if told is not None:
+            told()
+
+    def drop(self, errno: int, count: int = 1) -> None:
+        """Count *count* packets as lost for *errno*, where the node at the end would."""
+        self.hooks[-1].drop(errno, count)
+
+
+def follow(hook: Hook) -> Route | None:
+    """Return the route that begins with *hook*, or None if there is none just now."""
+    hooks: list[Hook] = []
+    tallies: list[Tally] = []
+    while hook.valid and not hook.waiting and not hook.refuses and len(hooks) < LONGEST:
+        hooks.append(hook)
+        tallies.append(hook)
+        arrives = hook.peer
+        if arrives.onward is None:
+            way = tuple(hooks)
+            return Route(way, way if tallies == hooks else tuple(tallies))
+        if arrives.tally is not None:
+            tallies.append(arrives.tally)
+        hook = arrives.onward
+    return None

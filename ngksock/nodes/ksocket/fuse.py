@@ -1,0 +1,97 @@
+"""Facing streams are fused: the socket layer moves their bytes, the graph only counts them.
+
+Two ksockets face each other when the route that begins at the hook of one ends
+at the hook of the other: nothing in between does more than pass on.  Each
+direction is decided by itself, when a stream is connected and now and then
+while it carries packets.  When the route changes packets go through the graph
+again, and whatever the socket layer cannot do for us goes through it anyway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ngksock.netgraph import follow
+from ngksock.nodes.ksocket.datapath import DataPath
+
+if TYPE_CHECKING:
+    from ngksock.kpi import Socket
+    from ngksock.kpi.relay import Relay
+    from ngksock.netgraph import Hook
+
+__all__ = ["Facing"]
+
+READS: Final = 16
+"""After so many reads through the graph it is asked again whether they need to go there."""
+
+
+class Facing(DataPath):
+    """A data path that may be fused with one it faces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._relay: Relay | None = None
+        self._far: Facing | None = None
+        self._reads = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether it does not read because of a sink that takes nothing."""
+        return (self.hook is not None and self.hook.high) or (
+            self._relay is not None and self._relay.held
+        )
+
+    def _event(self, so: Socket, cookie: None, event: int) -> None:
+        super()._event(so, cookie, event)
+        far = self._fuse()
+        if far is not None:
+            far._fuse()
+
+    def _read(self) -> None:
+        super()._read()
+        self._reads += 1
+        if not self._reads % READS:
+            self._fuse()
+
+    def _takes_stream(self, hook: Hook) -> Socket | None:
+        """Return the socket that sends what arrives by *hook*, if it is one for streams."""
+        if not self.valid or hook is not self.hook or self.kind is None or not self.kind.connected:
+            return None
+        return self.so
+
+    def _fuse(self) -> Facing | None:
+        """Let the node we face send what we receive; return it, None if that cannot be."""
+        so, hook = self.so, self.hook
+        if so is None or hook is None or self._relay is not None or not self.valid:
+            return None
+        relays = so.kpi.relays
+        if relays is None or not relays.on or not so.proto.stream:
+            return None
+        route = follow(hook)
+        if route is None or not isinstance(route.end.node, Facing):
+            return None
+        far = route.end.node
+        to = far._takes_stream(route.end)
+        if to is None or to.kpi is not so.kpi:
+            return None
+        relay = relays.fuse(so, to, route.tallies, route.drop)
+        if relay is None:
+            return None
+        self._relay, self._far = relay, far
+        route.fix(self._part)
+        return far
+
+    def _part(self) -> None:
+        """The way to the node we faced is another, or there is none."""
+        relay, self._relay = self._relay, None
+        far, self._far = self._far, None
+        if relay is not None and far is not None:
+            relay.end()
+            self.graph.work.call(far._speak_up)
+
+    def _speak_up(self) -> None:
+        """Tell those who feed us by packets now that we are full, if we are."""
+        so, hook = self.so, self.hook
+        if so is not None and hook is not None and not self._high and so.sndspace() <= 0:
+            self._high = True
+            hook.send_flow(True)

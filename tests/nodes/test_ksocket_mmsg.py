@@ -1,0 +1,127 @@
+"""Graphs of datagram ksockets: the same with each way datagrams come and go."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from random import Random
+from typing import Any
+
+from twisted.internet import reactor
+
+from ngksock.kpi import SocketKPI
+from ngksock.netgraph import EOF, Batch, Packet, Tag
+from tests.nodes.reactive import UDP, ReactiveCase, inet
+
+COOKIE = 942710669
+
+
+class WaysCase(ReactiveCase):
+    """The tests that follow, with the quickest driver."""
+
+    way = "segments"
+
+    def setUp(self):
+        super().setUp()
+        self.net.shared["kpi"] = SocketKPI(reactor, mmsg=self.way)
+
+    async def datagrams(self, sock: socket.socket, count: int) -> list[tuple[bytes, Any]]:
+        """Return the next *count* datagrams of a peer, and their senders."""
+        got: list[tuple[bytes, Any]] = []
+
+        def more() -> bool:
+            try:
+                while True:
+                    got.append(sock.recvfrom(70_000))
+            except BlockingIOError:
+                return len(got) >= count
+
+        await self.until(more)
+        return got
+
+
+class RelayTests(WaysCase):
+    async def test_fan_out(self):
+        """A hub sends what one ksocket hears to several: payload, order and boundaries."""
+        sinks = [self.udp() for _ in range(4)]
+        self.run_lines("mkpeer hub a a", "name a fan", f"mkpeer fan: ksocket in {UDP}")
+        for i, (_, address) in enumerate(sinks):
+            kind = f"out{i}"
+            self.run_lines(f"mkpeer fan: ksocket {kind} {UDP}", f"msg fan:{kind} connect {address}")
+        self.run_lines("msg fan:in bind inet/127.0.0.1:0")
+        port = self.ask("fan:in", "getname").rpartition(":")[2]
+        rnd, wanted, (source, _) = Random(5), [], self.udp()
+        for i in range(400):
+            size = rnd.choice((0, 1, 60, 60, 60, 508, 1396, 1396, 1396, 1396))
+            wanted.append(i.to_bytes(4) + rnd.randbytes(size))
+            source.sendto(wanted[-1], ("127.0.0.1", int(port)))
+            if i % 40 == 39:
+                for sink, _ in sinks:
+                    got = await self.datagrams(sink, 40)
+                    self.assertEqual(wanted[-40:], [data for data, _ in got])
+        hooks = self.node("fan:").hooks
+        total = sum(map(len, wanted))
+        for i in range(4):
+            out = hooks[f"out{i}"]
+            self.assertEqual((400, total, {}), (out.packets, out.bytes, out.drops))
+            so = out.peer.node.so
+            self.assertEqual((400, total), (so.sndpackets, so.sndbytes))
+
+    async def test_answers(self):
+        """An echo node answers each of many senders, whose datagrams came in one batch."""
+        self.run_lines("mkpeer echo a a", f"mkpeer a ksocket in {UDP}")
+        self.run_lines("msg a.in bind inet/127.0.0.1:0")
+        to = ("127.0.0.1", int(self.ask("a.in", "getname").rpartition(":")[2]))
+        clients = [self.udp()[0] for _ in range(5)]
+        wanted: list[list[bytes]] = [[] for _ in clients]
+        for i in range(60):
+            which = i * i % 5 if i < 30 else i // 6 % 5
+            wanted[which].append(bytes([i]) * (i % 3 * 700 if i < 30 else 80))
+            clients[which].sendto(wanted[which][-1], to)
+        for client, sent in zip(clients, wanted, strict=True):
+            got = await self.datagrams(client, len(sent)) if sent else []
+            self.assertEqual([(data, to) for data in sent], got)
+
+    async def test_tags(self):
+        """A batch whose packets have tags, none, those of others and a mark goes where they say."""
+        a, b = self.udp()[0], self.udp()[0]
+        self.run_lines(f"mkpeer ksocket x {UDP}")
+        node, hook = self.node(".:x"), self.local.hooks["x"]
+
+        def tagged(data: bytes, number: int, sock: socket.socket) -> Packet:
+            raw = number.to_bytes(4, "little") + inet(sock.getsockname()[1])
+            return Packet(data, (Tag(COOKIE, 1, raw),))
+
+        other = Tag(1, 1, b"")
+        hook.send_batch(
+            Batch((tagged(b"1", 0, a), EOF, tagged(b"2", node.id, b), Packet(b"lost", (other,))))
+        )
+        hook.send_batch(Batch((EOF,), 0))
+        hook.send_batch(Batch([tagged(b"3", node.id, a)] * 3))
+        hook.send_batch(Batch([tagged(b"4", node.id + 1, a)] * 2))
+        self.assertEqual([b"1", b"3", b"3", b"3"], [d for d, _ in await self.datagrams(a, 4)])
+        self.assertEqual([b"2"], [d for d, _ in await self.datagrams(b, 1)])
+        self.assertEqual({errno.EDESTADDRREQ: 3}, hook.drops)
+        self.run_lines("rmhook x")
+
+    async def test_shared(self):
+        """A batch that several nodes are given stays as it is: no names get into the graph."""
+        a = self.udp()[0]
+        self.run_lines("mkpeer hub h h", f"mkpeer h ksocket x {UDP}", "connect . h h2 y")
+        raw = bytes(4) + inet(a.getsockname()[1])
+        batch = Batch([Packet(b"x", (Tag(COOKIE, 1, raw),))] * 4)
+        self.local.hooks["h"].send_batch(batch)
+        self.assertIsNone(batch.names)
+        self.assertEqual([b"x"] * 4, [d for d, _ in await self.datagrams(a, 4)])
+
+
+class LooseRelayTests(RelayTests):
+    """The same without segments."""
+
+    way = "mmsg"
+
+
+class PlainRelayTests(RelayTests):
+    """The same with a system call for each."""
+
+    way = "off"
