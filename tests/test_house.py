@@ -24,12 +24,13 @@ LAYERS: dict[str, set[str]] = {
     "": set(),
     "packet": set(),
     "errors": {"packet"},
+    "ethernet": set(),
     "interfaces": {"packet"},
     "ngd": set(),
     "netgraph": {"interfaces", "packet"},
     "kpi": {"errors", "interfaces", "packet"},
     "plugin": {"interfaces", "netgraph", "packet"},
-    "nodes": {"interfaces", "netgraph", "packet", "plugin"},
+    "nodes": {"ethernet", "interfaces", "netgraph", "packet", "plugin"},
     "service": {"errors", "interfaces", "kpi", "netgraph", "ngd", "nodes", "packet", "plugin"},
     "client": {"interfaces", "netgraph", "ngd", "packet"},
     "ctl": {"client", "interfaces", "netgraph", "ngd", "packet"},
@@ -112,7 +113,7 @@ def known_modules(sources: Sources) -> set[str]:
 
 def node_type(module: str) -> str:
     """Return the type a module of nodes belongs to, "" for the package and other modules."""
-    found = re.match(r"ngksock\.nodes\.([a-z0-9]+)", module)
+    found = re.match(r"ngksock\.nodes\.(\w+)", module)
     return found[1] if found else ""
 
 

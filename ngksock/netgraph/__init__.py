@@ -9,6 +9,7 @@ from ngksock.netgraph.hook import Hook, send_all
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
+from ngksock.netgraph.timer import Timer
 from ngksock.packet import EOF, Batch, Packet, Tag
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Row",
     "Rows",
     "Tag",
+    "Timer",
     "command",
     "command_later",
     "rows_of",

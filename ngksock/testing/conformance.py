@@ -29,6 +29,7 @@ def check_node_type(
     setup: Sequence[str] = (),
     others: str = "refused",
     examples: int = 50,
+    seconds: float = 0,
 ) -> None:
     """
     Hold a type of node to what all types promise.
@@ -53,6 +54,8 @@ def check_node_type(
         others: What becomes of unknown messages: ``refused`` (EINVAL),
             ``returned`` to the sender with their arguments, or ``swallowed``.
         examples: How many random examples to try of each promise.
+        seconds: How much later the effect of packets is looked at; for types
+            that delay them.
 
     Raises:
         AssertionError: A promise is broken; the text says which.
@@ -74,7 +77,7 @@ def check_node_type(
     check_forms(kind, examples)
     check_messages(kind, hooks, setup, examples)
     check_others(kind, others)
-    check_batches(kind, hooks, setup, examples)
+    check_batches(kind, hooks, setup, examples, seconds)
 
 
 def _check_interfaces(kind: INodeType) -> Node:

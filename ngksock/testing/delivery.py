@@ -21,14 +21,18 @@ Runs = list[tuple[str, list[Packet]]]
 
 
 def check_batches(
-    kind: INodeType, hooks: Sequence[str], setup: Sequence[str], examples: int
+    kind: INodeType,
+    hooks: Sequence[str],
+    setup: Sequence[str],
+    examples: int,
+    seconds: float = 0,
 ) -> None:
     """
     Whatever is sent to a node has the same effect in batches and one by one.
 
     The effect is what each neighbour receives, in its order, the counters of
-    all hooks, the answers to messages without arguments, and the status.  Some
-    of the neighbours may refuse what they get.
+    all hooks, the answers to messages without arguments, and the status, so
+    many *seconds* later.  Some of the neighbours may refuse what they get.
     """
     packets = st.binary(max_size=8).map(Packet) | st.just(EOF)
     runs = st.lists(st.tuples(st.sampled_from(hooks), st.lists(packets, max_size=6)), max_size=8)
@@ -36,8 +40,8 @@ def check_batches(
     @limits(examples)
     @given(runs, st.sets(st.sampled_from(hooks)))
     def prove(runs: Runs, refusing: set[str]) -> None:
-        single = _effect(kind, hooks, setup, runs, refusing, batches=False)
-        batched = _effect(kind, hooks, setup, runs, refusing, batches=True)
+        single = _effect(kind, hooks, setup, runs, refusing, seconds, batches=False)
+        batched = _effect(kind, hooks, setup, runs, refusing, seconds, batches=True)
         for what, effect in single.items():
             assert effect == batched[what], (
                 f"{what}: {effect} one by one, {batched[what]} in batches, of {runs}"
@@ -53,6 +57,7 @@ def _effect(
     setup: Sequence[str],
     runs: Runs,
     refusing: set[str],
+    seconds: float,
     batches: bool,
 ) -> dict[str, Any]:
     stage = Stage(kind, hooks, setup)
@@ -70,6 +75,8 @@ def _effect(
             for packet in packets:
                 errno_of(local.hooks[name].send_data, packet)
     stage.sandbox.settle()
+    if seconds:
+        stage.sandbox.pass_time(seconds)
     seen: dict[str, list[object]] = {name: [] for name in hooks}
     for event in local.events:
         if event[0] == "rcvdata":
