@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from errno import EINVAL, EIO
 from typing import Any
@@ -11,8 +13,11 @@ from zope.interface import Invalid
 
 from ngksock.netgraph import Batch, Hook, Item, Node, Packet, Reply, command, command_later
 from ngksock.netgraph.layout import STRING, UINT32, IntType, Seen
-from ngksock.plugin import NodeType
+from ngksock.plugin import NodeType, origins
 from ngksock.testing import check_node_type
+from ngksock.testing.descriptors import left_open, open_descriptors
+from tests.docs.pages import ROOT
+from tests.strange import CALLBACKS, strange
 from tests.test_testing import EveryNth, Relay
 
 
@@ -52,6 +57,29 @@ class _Count(Node):
 
     def status(self) -> str:
         return f"limit {self.limit}"
+
+
+def _modules(name: str) -> list[str]:
+    """Return the texts of the test modules of a type."""
+    paths = (ROOT / "tests" / "nodes").glob(f"test_{name}*.py")
+    return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def _checks(text: str) -> bool:
+    """Whether a test module, or a case it takes from another, calls `check_node_type`."""
+    taken = re.findall(r"(?m)^from (tests\.[\w.]+) import", text)
+    paths = [ROOT / f"{module.replace('.', '/')}.py" for module in taken]
+    texts = [text, *(path.read_text(encoding="utf-8") for path in paths if path.is_file())]
+    return any(re.search(r"\bcheck_node_type\(", one) for one in texts)
+
+
+class StockTests(SynchronousTestCase):
+    def test_all(self) -> None:
+        """Each type of ours has a test module that holds it to `check_node_type`."""
+        ours = [one.type for one in origins() if one.origin.startswith("ngksock ")]
+        self.assertIn("ksocket", ours)
+        missing = [name for name in ours if not any(map(_checks, _modules(name)))]
+        self.assertEqual([], missing)
 
 
 class CheckNodeTypeTests(SynchronousTestCase):
@@ -97,7 +125,7 @@ class CheckNodeTypeTests(SynchronousTestCase):
             def shutdown(self) -> bool:
                 return True
 
-        self.broken(Broken, "of type broken is left")
+        self.broken(Broken, "the node lives on after shutdown")
 
     def test_bug_in_disconnect(self) -> None:
         """A bug in disconnect is found."""
@@ -116,7 +144,131 @@ class CheckNodeTypeTests(SynchronousTestCase):
                 self.hooks["b"].send_data(packet)
                 self.hooks["b"].send_data(packet)
 
-        self.broken(Broken, "within a delivery from")
+        self.broken(Broken, "within rcvdata of its neighbour, by way of a")
+
+    def test_timer(self) -> None:
+        """A call that is left waiting is found, also one that only packets begin."""
+
+        class Always(_Count):
+            def connect(self, hook: Hook) -> None:
+                self.graph.reactor.callLater(60, print)
+
+        class Later(_Count):
+            def rcvdata(self, hook: Hook, packet: Packet) -> None:
+                if packet.len == 64:  # and so in no delivery at random
+                    self.graph.reactor.callLater(60, print)
+
+        self.broken(Always, "is left")
+        self.broken(Later, "with packets under way")
+
+    def test_descriptor(self) -> None:
+        """A descriptor that is left open is found, and what it is."""
+        opened: list[int] = []
+        self.addCleanup(lambda: any(map(os.close, opened)))
+
+        class Broken(_Count):
+            def connect(self, hook: Hook) -> None:
+                opened.append(os.open("/dev/null", os.O_RDONLY))
+
+        self.broken(Broken, "is left open")
+        self.assertEqual([], left_open(open_descriptors()))
+
+    def test_kept_hooks(self) -> None:
+        """A node that keeps a hook is found."""
+
+        class Broken(_Count):
+            def disconnect(self, hook: Hook) -> None:
+                self.graph.soon(lambda: self.hooks.update({hook.name: hook}))
+
+        self.broken(Broken, "the node keeps hooks after shutdown")
+
+    def test_half_set_up(self) -> None:
+        """A node that cannot end in the midst of its setup is found."""
+
+        class Broken(_Count):
+            def shutdown(self) -> None:
+                if self.limit == 3:
+                    raise KeyError
+
+        setup = ["setlimit 3", "setlimit 4"]
+        self.broken(Broken, "after 1 messages of its setup: a node had a bug", setup=setup)
+
+    def test_moments(self) -> None:
+        """A node that cannot end while a hook is made, goes, or tells of flow is found."""
+
+        class Making(_Count):
+            def shutdown(self) -> None:
+                assert self.connected or not self.asked
+
+            connected = asked = False
+
+            def newhook(self, hook: Hook, name: str) -> None:
+                self.asked = True
+
+            def connect(self, hook: Hook) -> None:
+                self.connected = True
+
+        class Going(_Count):
+            def disconnect(self, hook: Hook) -> None:
+                if self.closing and len(self.hooks) == 1 and not hook.peer.valid:
+                    self.hooks["a"].send_data(Packet(b""))
+                super().disconnect(hook)
+
+        class Holding(_Count):
+            def rcvflow(self, hook: Hook, high: bool) -> None:
+                raise KeyError(hook.name)
+
+        self.broken(
+            Making, "within connect of its neighbour, by way of a: a node had a bug: AssertionError"
+        )
+        self.broken(Holding, "within rcvflow of its neighbour")
+
+    def test_bugs(self) -> None:
+        """A bug in any callback is found, and so is what is no Exception."""
+        for where in CALLBACKS:
+            if where in ("__repr__", "__init__"):
+                continue
+            for way in ("bug", "exit"):
+                self.assertRaises(
+                    AssertionError, check_node_type, strange("strange", where, way), examples=5,
+                    setup=["setlimit 1"], seconds=2,
+                )  # fmt: skip
+
+    def test_constructor(self) -> None:
+        """A constructor that fails is found."""
+        error = self.assertRaises(
+            AssertionError, check_node_type, strange("strange", "__init__", "bug")
+        )
+        self.assertIn("the constructor of type strange failed", str(error))
+
+    def test_no_errno(self) -> None:
+        """A refusal without an errno is found."""
+
+        class Broken(_Count):
+            def rcvdata(self, hook: Hook, packet: Packet) -> None:
+                raise OSError("no number")
+
+        self.broken(Broken, "a refusal has no errno")
+
+    def test_batch_refused(self) -> None:
+        """OSError out of rcvbatch is a bug, and found."""
+
+        class Broken(_Count):
+            def rcvbatch(self, hook: Hook, batch: Batch) -> None:
+                raise OSError(EIO, "a batch is not refused")
+
+        self.broken(Broken, "a node had a bug: OSError")
+
+    def test_hook_names(self) -> None:
+        """hook_names that are no tuple of names are found."""
+        for names in ("abc", ["a", "b"], (b"a",)):
+            self.broken(type("Broken", (_Count,), {"hook_names": names}), "hook_names is")
+
+    def test_abi(self) -> None:
+        """A provider that does not say for which ABI it was written is found."""
+        kind = NodeType("broken", 1, _Count)
+        del kind.abi
+        self.assertRaises(Invalid, check_node_type, kind)
 
     def test_strange_hook(self) -> None:
         """A type that names its hooks and takes others is found."""
@@ -142,6 +294,15 @@ class CheckNodeTypeTests(SynchronousTestCase):
 
         self.broken(Forgets, "the node it makes says")
         self.broken(Renames, "which is no message to .")
+
+    def test_config_later(self) -> None:
+        """A configuration that is wrong after some message alone is found."""
+
+        class Broken(_Count):
+            def config(self) -> list[str]:
+                return [f"msg . setlimit {self.limit + 1}"] if self.limit > 99 else []
+
+        self.broken(Broken, "the node it makes says")
 
     def test_status(self) -> None:
         """A status that is no text is found."""

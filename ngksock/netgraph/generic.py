@@ -1,4 +1,4 @@
-"""Messages every node understands: netgraph.md §3, and four of our own.
+"""Messages every node understands: netgraph.md §3, and five of our own.
 
 `GENERIC` has the fourteen of FreeBSD, `CONTROL` those of the control cookie
 (wire.md "Beyond netgraph").  Their methods take the addressed node first.
@@ -200,6 +200,13 @@ class HookStats:
     drops: Annotated[list[DropCount], Prefixed(Struct(DropCount))]
 
 
+@dataclass
+class Origin:
+    type: Annotated[str, STRING]
+    origin: Annotated[str, STRING]
+    problem: Annotated[str, STRING]
+
+
 # -- the rows
 
 N = TypeVar("N")
@@ -370,6 +377,11 @@ class Control:
         """List the types that could be used and were not yet."""
         graph = node.graph
         return sorted(set(graph.available()) - set(graph.types))
+
+    @about(5 | READS, resp=Prefixed(Struct(Origin)))
+    def origins(self, node: Node) -> list[Origin]:
+        """List the types there are, where each comes from, and why it cannot be used."""
+        return node.graph.origins()
 
     cookie: Final = CONTROL_COOKIE
     rows: Rows

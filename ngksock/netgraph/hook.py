@@ -147,7 +147,7 @@ class Hook:
         except OSError as error:
             self.lost(error)
             raise
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, 1, peer)
         finally:
             if not depth:
@@ -174,7 +174,7 @@ class Hook:
         work.credit -= 1
         try:
             self._batch(peer, batch)
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, len(batch), peer)
         finally:
             if not depth:
@@ -192,7 +192,7 @@ class Hook:
                 self._data(peer, load)
         except OSError as error:
             self.lost(error, ends=True)
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, len(load) if isinstance(load, Batch) else 1, peer)
         finally:
             work.leave()
@@ -210,7 +210,8 @@ class Hook:
 
     def drop(self, errno: int, count: int = 1) -> None:
         """Count *count* packets sent out of this hook as lost for *errno*."""
-        self.drops[errno] = self.drops.get(errno, 0) + count
+        if count:
+            self.drops[errno] = self.drops.get(errno, 0) + count
 
     def drop_names(self) -> dict[str, int]:
         """Return the losses by errno name, for people."""
@@ -234,7 +235,7 @@ class Hook:
         if ends:
             del counted[id(error)]
 
-    def bug(self, error: Exception, count: int = 1, peer: Hook | None = None) -> None:
+    def bug(self, error: BaseException, count: int = 1, peer: Hook | None = None) -> None:
         """
         Count *count* packets as lost to an error in the far node's code, and report it.
 
@@ -273,7 +274,7 @@ def one_by_one(rcvdata: RcvData, hook: Hook, batch: Batch) -> None:
             rcvdata(hook, packet)
         except OSError as error:
             sender.lost(error, ends=True)
-        except Exception as error:
+        except BaseException as error:
             sender.bug(error, 1, hook)
 
 

@@ -124,7 +124,7 @@ COMMANDS: Final = (
     Command("show", "show [-n] <path>", "show a node and its hooks", 1, 2, ("inquire", "info")),
     Command("shutdown", "shutdown <path>", "end a node", 1, 1, ("kill", "rmnode")),
     Command("status", "status <path>", "show the status of a node", 1, 1),
-    Command("types", "types", "list the types in use", 0, 0),
+    Command("types", "types [-v]", "list the types in use", 0, 1),
     Command("write", "write hook < -f file | byte ... >", "send a packet out of a hook",
             2, None, ("w",)),
     Command("quit", "quit", "end", 0, 0, ("exit",)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOSYS
 from typing import Final, Protocol, TypeVar
 
@@ -20,13 +21,14 @@ from ngksock.netgraph.generic import (
     HookList,
     MkPeer,
     NameList,
+    Origin,
     RmHook,
     SetName,
     TypeList,
 )
-from ngksock.netgraph.layout import STRING, ParseType, Struct
+from ngksock.netgraph.layout import STRING, ParseType, Prefixed, Struct
 from ngksock.netgraph.lexer import ParseError
-from ngksock.netgraph.message import GENERIC_COOKIE, Message
+from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE, Message
 from ngksock.netgraph.ngctl import (
     COMMANDS,
     Command,
@@ -351,7 +353,15 @@ class Session:
             self.say(f'Status for "{args[0]}":\n{display.text(answer)}')
 
     def _types(self, args: list[Word]) -> None:
-        self.say(display.types(self._ask(".", 10, Struct(TypeList)).typeinfo))
+        used = self._ask(".", 10, Struct(TypeList)).typeinfo
+        if _letters(args, "v", "types [-v]"):
+            self.say(display.origins(self._origins(), {u.typename: u.numnodes for u in used}))
+        else:
+            self.say(display.types(used))
+
+    def _origins(self) -> list[Origin]:
+        asked = replace(self._message(5 | READS), cookie=CONTROL_COOKIE)
+        return Prefixed(Struct(Origin)).unpack(self.port.request(".", asked))
 
     def _write(self, args: list[Word]) -> None:
         hook, *rest = args

@@ -62,7 +62,7 @@ class Timer:
         self._waiting = None
         try:
             self._call()
-        except Exception as error:
+        except BaseException as error:
             self._node.graph.bug(self._node, error)
 
     def _ended(self, node: Node) -> None:

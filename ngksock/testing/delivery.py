@@ -86,7 +86,7 @@ def _effect(
         for name, hook in owner.hooks.items():
             counters = hook.packets, hook.bytes, hook.drops
             effect[f"counters of {name} of {side}"] = counters
-    effect["status"] = node.status()
+    effect["status"] = stage.told("status")
     for row in kind.commands.all:
         if row.arg is None and row.resp is not None and row.cookie is not None:
             effect[f"the answer to {row.name}"] = stage.ask(Message(row.cookie, row.cmd))

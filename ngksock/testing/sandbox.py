@@ -10,7 +10,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from ngksock.interfaces import INodeType
 from ngksock.netgraph import Graph, Hook, Node
-from ngksock.plugin import available, find_type
+from ngksock.netgraph.generic import Origin
+from ngksock.plugin import available, find_type, origins
 from ngksock.testing.recording import RecordingNode, recorder
 
 __all__ = ["TURNS", "Sandbox"]
@@ -48,6 +49,7 @@ class Sandbox:
             checking,
             lambda: sorted({*self._types, *available()}),
             self.clock,
+            lambda: [*(Origin(name, "the test", "") for name in self._types), *origins()],
         )
         self.local = self.recorder()
 

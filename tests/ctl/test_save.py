@@ -41,6 +41,32 @@ mkpeer #7: hole f g
 """
 """Names with blanks, circles, links to itself, nodes without names and without hooks."""
 
+SWITCHES = """\
+mkpeer hub boot a
+name boot first
+mkpeer first: bridge b link0
+name first:b private
+connect private: private:link0 uplink3 c
+msg private: setprivate 1
+msg private: setconfig { loopTimeout=5 maxStaleness=300 minStableAge=2 }
+mkpeer private: bridge link1 uplink1
+name private:link1 classic
+mkpeer classic: hole link7 x
+msg classic: setprivate 0
+mkpeer classic: macfilter link2 ether
+name classic:link2 sort
+mkpeer sort: hole out1 x
+mkpeer sort: hole "two words" x
+msg sort: direct { ether=02:00:00:00:00:01 hookname="two words" }
+msg sort: direct { ether=02:00:00:00:00:02 hookname="out1" }
+mkpeer bridge lone uplink1
+name lone lone
+msg lone: setpersistent
+rmhook lone
+rmhook boot
+"""
+"""Bridges of both modes, whose hooks are saved in another order, and a macfilter."""
+
 
 class SaveTests(SynchronousTestCase):
     """Saved, loaded, and saved again."""
@@ -90,8 +116,11 @@ class SaveTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Each example: loaded, what is saved of it gives the same graph and the same text."""
-        names = sorted(path.name for path in EXAMPLES.glob("*.ng"))
-        self.assertGreater(len(names), 5)
+        # The ends of udp-tunnel have addresses of other hosts: tests.integration.test_saved
+        # gives them network namespaces.
+        paths = [path for path in EXAMPLES.glob("*.ng") if "192.0.2." not in path.read_text()]
+        names = sorted(path.name for path in paths)
+        self.assertGreater(len(names), 13)
         for name in names:
             text = self.round_trip(self.example(name)[0])
             self.assertGreater(text.count("\n"), 5, name)
@@ -99,6 +128,19 @@ class SaveTests(SynchronousTestCase):
     def test_odd(self) -> None:
         """A graph of oddities comes back as it was."""
         self.round_trip(ODD)
+
+    def test_switches(self) -> None:
+        """Modes, persistence and addresses are saved, whichever hook is made first."""
+        text = self.round_trip(SWITCHES)
+        for line in (
+            "msg private: setconfig { loopTimeout=5 maxStaleness=300 minStableAge=2 }",
+            "msg private: setprivate 1",
+            "msg classic: setprivate 0",
+            "msg lone: setpersistent",
+            "msg lone: setprivate 1",
+            'msg sort: direct { ether=02:00:00:00:00:01 hookname="two words" }',
+        ):
+            self.assertIn(f"{line}\n", text)
 
     def test_empty(self) -> None:
         """An empty graph is a heading."""

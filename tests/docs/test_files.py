@@ -20,7 +20,31 @@ from ngksock.service.script import Library
 from tests.docs.console import alike
 from tests.docs.pages import Block, blocks, free_ports, names_of_pages, with_ports
 
-TYPES = ("echo", "hole", "hub", "ksocket", "listener", "one2many", "socket", "tee")
+TYPES = (
+    "bpf",
+    "bridge",
+    "car",
+    "checksum",
+    "echo",
+    "eiface",
+    "hole",
+    "hub",
+    "iface",
+    "ksocket",
+    "listener",
+    "macfilter",
+    "one2many",
+    "patch",
+    "pipe",
+    "rfc1490",
+    "socket",
+    "source",
+    "split",
+    "tag",
+    "tee",
+    "vlan",
+    "vlan_rotate",
+)
 
 
 class FileTests(TestCase):
