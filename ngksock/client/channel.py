@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 import time
 from errno import (
     EACCES,
+    EAGAIN,
     ECONNRESET,
     EMFILE,
     ENAMETOOLONG,
@@ -21,10 +23,25 @@ from typing import Final
 
 from ngksock import ngd
 
-__all__ = ["Channel", "NoAnswerError", "NoDaemonError", "no_daemon"]
+__all__ = [
+    "AGAIN",
+    "Channel",
+    "NoAnswerError",
+    "NoDaemonError",
+    "check",
+    "foreign",
+    "no_daemon",
+    "room",
+    "welcome",
+]
 
 _OURS: Final = (EACCES, EMFILE, ENFILE, EPERM)
 """What a connect fails with although a daemon may well be there."""
+AGAIN: Final = 0.01
+"""Seconds between attempts to connect to a daemon that has not accepted others yet."""
+_ROOM_MAX: Final = 1 << 24
+_LONGEST: Final = 1e6
+"""Seconds that the system waits in one go; it refuses to wait for some centuries."""
 
 
 class NoDaemonError(OSError):
@@ -44,6 +61,49 @@ def no_daemon(error: OSError, path: str) -> OSError:
     if number in _OURS:
         return OSError(number, text)
     return NoDaemonError(number, f'no daemon answers at {text}; "twistd ngksock" starts one')
+
+
+def foreign(error: OSError, path: str) -> NoDaemonError:
+    """Return what to raise where *error* shows that who answers at *path* does not speak NGD."""
+    text = f"what answers at {path} is no daemon of ours: {error.strerror}"
+    return NoDaemonError(EPROTO, text)
+
+
+def welcome(reply: ngd.Reply, path: str) -> ngd.Welcome:
+    """
+    Return what the daemon at *path* said to HELLO.
+
+    Raises:
+        NoDaemonError: EPROTO, it is none, or one of another version.
+        OSError: The errno of the reply.
+    """
+    try:
+        if reply.errno == EPROTO:
+            served = int.from_bytes(reply.body[:2], sys.byteorder)
+            raise OSError(EPROTO, f"it serves version {served} of NGD")
+        check(reply)
+        found = ngd.Welcome.unpack(reply.body)
+        if found.version != ngd.VERSION:
+            raise OSError(EPROTO, f"it speaks version {found.version} of NGD")
+    except OSError as error:
+        if error.errno != EPROTO:
+            raise
+        raise foreign(error, path) from error
+    return found
+
+
+def room(queue: int) -> int:
+    """Return how long an event may be where *queue* bytes are in force for them."""
+    # The system refuses a packet longer than twice what was asked for.
+    return min(max(2 * queue, ngd.PAYLOAD_MAX), _ROOM_MAX) + ngd.EVENT_HEADER
+
+
+def check(reply: ngd.Reply) -> None:
+    """Raise the errno of *reply*, if it has one."""
+    if reply.errno < 0:
+        raise OSError(EPROTO, f"a reply with the errno {reply.errno}")
+    if reply.errno:
+        raise OSError(reply.errno, os.strerror(reply.errno))
 
 
 class Channel:
@@ -72,21 +132,40 @@ class Channel:
         self._seq = 0
         self._calls = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._calls.settimeout(timeout)
-            try:
-                self._calls.connect(path)
-            except OSError as error:
-                raise no_daemon(error, path) from error
-            self.welcome = ngd.Welcome.unpack(
-                self.call(ngd.HELLO, "", ngd.Hello(kind, queue).pack())
-            )
+            end = self._end()
+            self._connect(end)
+            self.welcome = self._greet(ngd.Hello(kind, queue), end)
             if self._events is None:
-                raise OSError(EPROTO, f"the daemon at {path} gave no event channel")
+                raise foreign(OSError(EPROTO, "it gave no event channel"), path)
         except BaseException:
             self.close()
             raise
-        # The system refuses a packet longer than twice what was asked for.
-        self._room = bytearray(max(2 * self.welcome.queue, ngd.PAYLOAD_MAX) + ngd.EVENT_HEADER)
+        self._room = bytearray(room(self.welcome.queue))
+
+    def _end(self) -> float | None:
+        return None if self.timeout is None else time.monotonic() + self.timeout
+
+    def _connect(self, end: float | None) -> None:
+        self._calls.setblocking(False)
+        while True:
+            try:
+                self._calls.connect(self.path)
+                return
+            except OSError as error:
+                if error.errno != EAGAIN:
+                    raise no_daemon(error, self.path) from error
+                if end is not None and time.monotonic() >= end:
+                    raise self._silent() from error
+            # As many as may wait to be accepted do so; others come soon.
+            select.select((), (), (), AGAIN)
+
+    def _greet(self, hello: ngd.Hello, end: float | None) -> ngd.Welcome:
+        try:
+            return welcome(self._exchange(ngd.HELLO, "", hello.pack(), end), self.path)
+        except OSError as error:
+            if error.errno == EPROTO and not isinstance(error, NoDaemonError):
+                raise foreign(error, self.path) from error
+            raise
 
     def call(self, op: int, address: str = "", payload: bytes = b"") -> bytes:
         """
@@ -97,34 +176,62 @@ class Channel:
             NoDaemonError: The daemon is gone.
             OSError: The errno of the reply.
         """
+        reply = self._exchange(op, address, payload, self._end())
+        check(reply)
+        return reply.body
+
+    def _exchange(self, op: int, address: str, payload: bytes, end: float | None) -> ngd.Reply:
         self._seq = (self._seq + 1) & 0xFFFFFFFF
         raw = ngd.Call(op, self._seq, address, payload).pack()
-        end = None if self.timeout is None else time.monotonic() + self.timeout
         try:
+            self._limit(end)
             self._calls.send(raw, socket.MSG_NOSIGNAL)
             while True:
-                if end is not None:
-                    self._calls.settimeout(max(end - time.monotonic(), 0.001))
-                reply = self._reply()
+                self._limit(end)
+                try:
+                    reply = self._reply()
+                except TimeoutError:
+                    if end is None or time.monotonic() < end:
+                        continue  # it was too long to wait for in one go
+                    raise
                 if reply.seq == self._seq:
                     break
         except TimeoutError as error:
-            raise NoAnswerError(ETIMEDOUT, f"the daemon at {self.path} does not answer") from error
+            raise self._silent() from error
         except ConnectionError as error:
             raise self._gone(error.errno or ECONNRESET) from error
-        if reply.errno:
-            raise OSError(reply.errno, os.strerror(reply.errno))
-        return reply.body
+        if reply.op != op:
+            raise OSError(EPROTO, f"a reply to call {reply.op} where {op} was made")
+        return reply
+
+    def _limit(self, end: float | None) -> None:
+        """Have the system give up at *end*."""
+        left = None if end is None else min(max(end - time.monotonic(), 0.001), _LONGEST)
+        self._calls.settimeout(left)
 
     def _reply(self) -> ngd.Reply:
-        raw, descriptors, _, _ = socket.recv_fds(self._calls, ngd.REPLY_MAX, 1)
+        raw, descriptors, _, _ = socket.recv_fds(
+            self._calls, ngd.REPLY_MAX, 1, socket.MSG_CMSG_CLOEXEC
+        )
         for number in descriptors:
-            os.set_inheritable(number, False)
-            self._events = socket.socket(fileno=number)
-            self._events.setblocking(False)
+            self._adopt(number)
         if not raw:
             raise self._gone(ECONNRESET)
         return ngd.Reply.unpack(raw)
+
+    def _adopt(self, number: int) -> None:
+        """Take a descriptor for the event channel, of which there is one."""
+        try:
+            if self._events is None:
+                self._events = socket.socket(fileno=number)
+                self._events.setblocking(False)
+                return
+        except OSError:
+            pass  # it is no socket
+        os.close(number)
+
+    def _silent(self) -> NoAnswerError:
+        return NoAnswerError(ETIMEDOUT, f"the daemon at {self.path} does not answer")
 
     def _gone(self, number: int) -> NoDaemonError:
         return NoDaemonError(number, f"the daemon at {self.path} has gone: {os.strerror(number)}")
@@ -156,7 +263,7 @@ class Channel:
                 raise NoAnswerError(ETIMEDOUT, f"nothing came within {timeout:g} s")
             poll = select.poll()  # select() has no room for descriptors above 1023
             poll.register(self._events, select.POLLIN)
-            poll.poll(None if left is None else left * 1000 + 1)
+            poll.poll(None if left is None else min(left, _LONGEST) * 1000 + 1)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when an event waits."""

@@ -1,6 +1,6 @@
 """`NodeSocket`'s calls for programs that run a reactor: nothing here waits.
 
-The one file of this package that imports Twisted::
+With `ngksock.client.connection` what imports Twisted in this package::
 
     node = await connect(reactor)
     node.on_data = lambda hook, data: print(hook, data)
@@ -10,45 +10,32 @@ The one file of this package that imports Twisted::
 
 from __future__ import annotations
 
-import os
-import socket
-from collections import deque
-from collections.abc import Callable, Coroutine
-from errno import ECONNRESET, EINPROGRESS, EPIPE, ETIMEDOUT
-from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable
+from errno import EBADF, EINPROGRESS, ENOSYS, EPIPE, ETIMEDOUT
+from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from ngksock import ngd
-from ngksock.client.channel import NoAnswerError, NoDaemonError, no_daemon
-from ngksock.client.nodesocket import ASCII2BINARY, BINARY2ASCII, TIMEOUT, Received
+from ngksock.client.channel import NoAnswerError, foreign
+from ngksock.client.connection import LOST, Connection, deferred
+from ngksock.client.nodesocket import ASCII2BINARY, BINARY2ASCII, TIMEOUT, Received, ascii_message
 from ngksock.netgraph.message import GENERIC_COOKIE, Message
 
 __all__ = ["DeferredNodeSocket", "connect"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_LOST: Final = "the connection was closed"
+_log = Logger()
 
 
-def _deferred(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
-    """Have a coroutine function return a Deferred."""
-
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        return Deferred.fromCoroutine(function(*args, **kwargs))
-
-    return run
-
-
-@_deferred
+@deferred
 async def connect(
-    reactor: Any, name: str | None = None, path: str | None = None, data: bool = True
+    reactor: Any,
+    name: str | None = None,
+    path: str | None = None,
+    data: bool = True,
+    timeout: float | None = TIMEOUT,
+    queue: int = 0,
 ) -> DeferredNodeSocket:
     """
     Make a node of type ``socket`` in the daemon's graph.
@@ -58,141 +45,20 @@ async def connect(
         name: The node's name; None: it has none.
         path: The daemon's socket; None: the usual place.
         data: Whether packets are wanted as well as messages.
+        timeout: Seconds that each call may take; None: for ever.
+        queue: Bytes wanted for what waits to be received; 0: the usual.
 
     Raises:
         OSError: As `ngksock.client.connect`.
     """
-    node = DeferredNodeSocket(reactor, ngd.default_path() if path is None else path)
+    path = ngd.default_path() if path is None else path
+    node = DeferredNodeSocket(reactor, path, timeout, queue)
     try:
         await node.begin(name, data)
     except BaseException:
         node.close()
         raise
     return node
-
-
-class _Events(FileDescriptor):
-    """An event channel."""
-
-    def __init__(
-        self, reactor: Any, number: int, room: int, take: Callable[[ngd.Event | None], None]
-    ) -> None:
-        super().__init__(reactor)
-        os.set_inheritable(number, False)
-        self.sock = socket.socket(fileno=number)
-        self.sock.setblocking(False)
-        self._room = room
-        self._take = take
-        self.reactor.addReader(self)
-
-    def fileno(self) -> int:
-        return self.sock.fileno()
-
-    def doRead(self) -> None:
-        for _ in range(64):  # and then others have their turn
-            try:
-                raw = self.sock.recv(self._room)
-            except BlockingIOError:
-                return
-            except OSError:
-                raw = b""
-            if not raw:
-                self.reactor.removeReader(self)
-                self._take(None)
-                return
-            self._take(ngd.Event.unpack(raw))
-            if self.sock.fileno() < 0:
-                return
-
-    def connectionLost(self, reason: Failure) -> None:
-        self.reactor.removeReader(self)
-        self.sock.close()
-
-
-class _Calls(FileDescriptor):
-    """A call channel: calls wait until those before them have their reply."""
-
-    def __init__(
-        self, reactor: Any, kind: int, path: str, take: Callable[[ngd.Event | None], None]
-    ) -> None:
-        super().__init__(reactor)
-        self.kind = kind
-        self.path = path
-        self.welcome: ngd.Welcome | None = None
-        self.events: _Events | None = None
-        self._take = take
-        self._seq = 0
-        self._waiting: deque[tuple[ngd.Call, Deferred[bytes]]] = deque()
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            self.sock.setblocking(False)
-            self.sock.connect(path)
-        except OSError as error:
-            self.sock.close()
-            raise no_daemon(error, path) from error
-        self.reactor.addReader(self)
-
-    def fileno(self) -> int:
-        return self.sock.fileno()
-
-    def hello(self) -> Deferred[bytes]:
-        """Introduce ourselves; the reply brings the event channel."""
-        return self.call(ngd.HELLO, "", ngd.Hello(self.kind).pack())
-
-    def call(self, op: int, address: str = "", payload: bytes = b"") -> Deferred[bytes]:
-        """Make a call; the body of its reply comes, or OSError."""
-        if self.sock.fileno() < 0:
-            return fail(OSError(EPIPE, _LOST))
-        self._seq = (self._seq + 1) & 0xFFFFFFFF
-        done: Deferred[bytes] = Deferred()
-        self._waiting.append((ngd.Call(op, self._seq, address, payload), done))
-        if len(self._waiting) == 1:
-            self._begin()
-        return done
-
-    def _begin(self) -> None:
-        """Write the oldest call; there is room, for it is the only one on its way."""
-        try:
-            self.sock.send(self._waiting[0][0].pack(), socket.MSG_NOSIGNAL)
-        except OSError as error:
-            self._waiting.popleft()[1].errback(error)
-            if self._waiting:
-                self._begin()
-
-    def doRead(self) -> None:
-        try:
-            raw, numbers, _, _ = socket.recv_fds(self.sock, ngd.REPLY_MAX, 1)
-        except BlockingIOError:
-            return
-        except OSError:
-            raw, numbers = b"", []
-        if not raw:
-            self.connectionLost(Failure(ConnectionResetError()))
-            return
-        reply = ngd.Reply.unpack(raw)
-        _, done = self._waiting.popleft()
-        if numbers:
-            self.welcome = ngd.Welcome.unpack(reply.body)
-            room = 2 * self.welcome.queue + ngd.PAYLOAD_MAX
-            self.events = _Events(self.reactor, numbers[0], room, self._take)
-        if self._waiting:
-            self._begin()
-        if reply.errno:
-            done.errback(OSError(reply.errno, os.strerror(reply.errno)))
-        else:
-            done.callback(reply.body)
-
-    def connectionLost(self, reason: Failure) -> None:
-        if self.sock.fileno() < 0:
-            return
-        self.reactor.removeReader(self)
-        self.sock.close()
-        if self.events is not None:
-            self.events.connectionLost(reason)
-        text = f"the daemon at {self.path} has gone"
-        waiting, self._waiting = self._waiting, deque()
-        for _, done in waiting:
-            done.errback(NoDaemonError(ECONNRESET, text))
 
 
 class DeferredNodeSocket:
@@ -202,80 +68,122 @@ class DeferredNodeSocket:
     Args:
         reactor: Provides IReactorFDSet and IReactorTime.
         path: The daemon's socket.
+        timeout: Seconds that each call may take; None: for ever.
+        queue: Bytes wanted for what waits to be received; 0: the usual.
 
     ``on_message`` takes each message that answers no request, ``on_data`` the
-    hook and each packet, ``on_end`` is called when the node was shut down or
-    the daemon has gone.  ``id`` is the node's.
+    hook and each packet, ``on_end`` is called once, when the node was shut down
+    or the daemon has gone; what is under way then fails.  What one of them
+    raises is logged.  ``id`` is the node's.
+
+    A Deferred may be cancelled: what was not sent yet is not sent, and a
+    response that still comes goes to ``on_message``.
     """
 
-    def __init__(self, reactor: Any, path: str) -> None:
+    def __init__(
+        self, reactor: Any, path: str, timeout: float | None = TIMEOUT, queue: int = 0
+    ) -> None:
         self.reactor = reactor
         self.path = path
         self.id = 0
         self.on_message: Callable[[Received], None] | None = None
         self.on_data: Callable[[str, bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
+        self._queue = queue
         self._token = 0
-        self._asked: dict[int, tuple[Deferred[Message], IDelayedCall]] = {}
-        self._data: _Calls | None = None
-        self._control = _Calls(reactor, ngd.CONTROL, path, self._message)
+        self._over = False
+        self._asked: dict[int, Deferred[Message]] = {}
+        self._timeout = timeout
+        self._control = Connection(reactor, path, timeout, self._end)
+        self._data: Connection | None = None
 
-    @_deferred
+    @deferred
     async def begin(self, name: str | None, data: bool) -> None:
         """Become a node; `connect` does this."""
-        await self._control.hello()
-        assert self._control.welcome is not None
-        self.id = self._control.welcome.node
+        hello = ngd.Hello(ngd.CONTROL, self._queue)
+        self.id = (await self._control.begin(hello, self._message, self._no_more)).node
         if name:
             await self._control.call(ngd.BIND, name)
         if data:
-            self._data = _Calls(self.reactor, ngd.DATA, self.path, self._packet)
-            await self._data.hello()
-            await self._data.call(ngd.CONNECT, f"[{self.id:x}]:")
+            hello = ngd.Hello(ngd.DATA, self._queue)
+            self._data = Connection(self.reactor, self.path, self._timeout, self._end)
+            await self._data.begin(hello, self._packet, self._no_more)
+            await self._data.call(ngd.CONNECT, self.address)
+
+    @property
+    def address(self) -> str:
+        """The node's path: its id, as ``[1a]:``."""
+        return f"[{self.id:x}]:"
 
     def close(self) -> None:
-        """End the node; what was asked for fails with EPIPE."""
-        lost = Failure(OSError(EPIPE, _LOST))
+        """End the node; what is under way fails with EPIPE.  Again is no error."""
         self.on_end = None
+        self._close(OSError(EPIPE, LOST))
+
+    def _close(self, error: OSError) -> None:
+        self._over = True
         for calls in (self._control, self._data):
             if calls is not None:
-                calls.connectionLost(lost)
-        self._fail(OSError(EPIPE, _LOST))
+                calls.close(error)
+        self._fail(error)
 
     def _fail(self, error: OSError) -> None:
         asked, self._asked = self._asked, {}
-        for done, timer in asked.values():
-            timer.cancel()
+        for done in asked.values():
             done.errback(error)
 
     # -- what comes
 
-    def _message(self, event: ngd.Event | None) -> None:
-        if event is None:
-            self._fail(OSError(EPIPE, "the node was shut down"))
-            if self.on_end is not None:
-                self.on_end()
-            return
-        message = Message.unpack(event.payload)
-        if message.is_response and message.token in self._asked:
-            done, timer = self._asked.pop(message.token)
-            timer.cancel()
-            done.callback(message)
-        elif self.on_message is not None:
-            self.on_message(Received(event.address, message))
+    def _no_more(self, error: OSError | None) -> None:
+        """Find out why no event will come any more: what it is that has ended."""
+        if error is not None:
+            self._end(foreign(error, self.path))
+        elif not self._over:
+            self._control.call(ngd.GETNAME).addBoth(self._shut_down)
 
-    def _packet(self, event: ngd.Event | None) -> None:
-        if event is not None and self.on_data is not None:
-            self.on_data(event.address, event.payload)
+    def _shut_down(self, said: object) -> None:
+        # A daemon that has gone was told of already.
+        self._end(OSError(EPIPE, "the node was shut down"))
+
+    def _end(self, error: OSError) -> None:
+        if self._over:
+            return
+        self._close(error)
+        if self.on_end is not None:
+            self._tell(self.on_end)
+
+    def _tell(self, function: Callable[..., None], *args: object) -> None:
+        """Call a function of the program; what is wrong with it is no matter of ours."""
+        try:
+            function(*args)
+        except Exception:
+            _log.failure("{function} of the node at {path}", function=function, path=self.path)
+
+    def _message(self, event: ngd.Event) -> None:
+        message = Message.unpack(event.payload)
+        if message.token in self._asked:
+            if message.is_response:
+                self._asked.pop(message.token).callback(message)
+                return
+            if event.address == self.address:
+                error = OSError(ENOSYS, "a program does not answer itself")
+                self._asked.pop(message.token).errback(error)
+                return
+        if self.on_message is not None:
+            self._tell(self.on_message, Received(event.address, message))
+
+    def _packet(self, event: ngd.Event) -> None:
+        if self.on_data is not None:
+            self._tell(self.on_data, event.address, event.payload)
 
     # -- what goes
 
-    @_deferred
+    @deferred
     async def name(self) -> str:
         """Return the node's name, or ``[1a]`` if it has none."""
         return (await self._control.call(ngd.GETNAME)).decode("latin-1")
 
-    @_deferred
+    @deferred
     async def send(self, path: str, message: Message) -> bool:
         """Send *message* as it is; False for EINPROGRESS: a reply will tell."""
         try:
@@ -290,81 +198,84 @@ class DeferredNodeSocket:
         self._token = self._token % 0x7FFFFFFF + 1
         return self._token
 
-    @_deferred
+    @deferred
     async def send_msg(self, path: str, cookie: int, cmd: int, data: bytes = b"") -> int:
         """Send a message and return its token, as `NodeSocket.send_msg`."""
         token = self._next_token()
         await self.send(path, Message(cookie, cmd, data, token, cmdstr=f"cmd{cmd}"))
         return token
 
-    @_deferred
+    @deferred
     async def send_ascii_msg(self, path: str, text: str) -> int:
         """Send the message that *text* writes, and return its token."""
         message = (await self.encode(path, text)).with_token(self._next_token())
         await self.send(path, message)
         return message.token
 
-    @_deferred
+    @deferred
     async def send_data(self, hook: str, data: bytes) -> None:
         """Send one packet out of *hook*; "": out of the only one."""
         if self._data is None:
-            raise OSError(EPIPE, "the node was made without data")
+            raise OSError(EBADF, "the node was made without data")
         await self._data.call(ngd.SEND, hook, data)
 
-    @_deferred
-    async def ask(self, path: str, message: Message, timeout: float = TIMEOUT) -> Message:
+    @deferred
+    async def send_reply_msg(self, path: str, message: Message, data: bytes = b"") -> None:
+        """Answer *message*, which came from *path*."""
+        await self.send(path, message.response(data))
+
+    def ask(self, path: str, message: Message, timeout: float = TIMEOUT) -> Deferred[Message]:
         """
         Send *message* under a token of its own and return the response to it.
 
         Raises:
             NoAnswerError: ETIMEDOUT, none came within *timeout* seconds.
-            OSError: The errno of its delivery.
+            OSError: The errno of its delivery; ENOSYS, the message was sent
+                to this very node.
         """
+
+        def late(result: object, seconds: float) -> Message:
+            raise NoAnswerError(ETIMEDOUT, f"{path} did not answer within {timeout:g} s")
+
+        return self._response(path, message).addTimeout(timeout, self.reactor, late)
+
+    @deferred
+    async def _response(self, path: str, message: Message) -> Message:
         token = self._next_token()
         done: Deferred[Message] = Deferred()
-        late = NoAnswerError(ETIMEDOUT, f"{path} did not answer within {timeout:g} s")
-
-        def give_up() -> None:
-            del self._asked[token]
-            done.errback(late)
-
         # The response may be read before the reply to the call.
-        self._asked[token] = done, self.reactor.callLater(timeout, give_up)
+        self._asked[token] = done
         try:
             await self.send(path, message.with_token(token))
-        except OSError:
-            if token in self._asked:
-                self._asked.pop(token)[1].cancel()
+            return await done
+        finally:
+            self._asked.pop(token, None)
             done.addErrback(lambda _: None)
-            raise
-        return await done
 
-    @_deferred
+    @deferred
     async def request(
         self, path: str, cookie: int, cmd: int, data: bytes = b"", timeout: float = TIMEOUT
     ) -> Message:
         """Send a message and return the response to it."""
         return await self.ask(path, Message(cookie, cmd, data, cmdstr=f"cmd{cmd}"), timeout)
 
-    @_deferred
+    @deferred
     async def request_ascii(self, path: str, text: str, timeout: float = TIMEOUT) -> str:
         """Send an ASCII message and return the arguments of its response."""
         message = await self.ask(path, await self.encode(path, text), timeout)
         return Received(path, await self.decode(path, message)).text
 
-    @_deferred
+    @deferred
     async def encode(self, path: str, text: str) -> Message:
         """Have the node at *path* convert a message and its arguments to binary form."""
-        name, *rest = text.split(None, 1) or [""]
-        inner = Message(0, 0, "".join(rest).encode("latin-1") + b"\0", cmdstr=name[:31])
-        return await self._convert(path, ASCII2BINARY, inner)
+        return await self._convert(path, ASCII2BINARY, ascii_message(text))
 
-    @_deferred
+    @deferred
     async def decode(self, address: str, message: Message) -> Message:
         """Have the node at *address* convert a message to text."""
         return await self._convert(address, BINARY2ASCII, message)
 
-    @_deferred
+    @deferred
     async def _convert(self, path: str, cmd: int, message: Message) -> Message:
         answer = await self.request(path, GENERIC_COOKIE, cmd, message.pack())
         return Message.unpack(answer.data)

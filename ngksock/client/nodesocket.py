@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from errno import EBADF, EINPROGRESS, ENOSYS, EPIPE, ETIMEDOUT
+from errno import EBADF, EINPROGRESS, EINVAL, ENOSYS, EPIPE, ETIMEDOUT
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -13,12 +13,16 @@ from ngksock import ngd
 from ngksock.client.channel import Channel, NoAnswerError, NoDaemonError
 from ngksock.netgraph.message import GENERIC_COOKIE, HASREPLY, READONLY, Message
 
-__all__ = ["TIMEOUT", "NodeSocket", "Received", "connect"]
+__all__ = ["TIMEOUT", "NodeSocket", "Received", "ascii_message", "connect"]
 
 TIMEOUT: Final = 10.0
 """Seconds that a call, or the response to a request, may take unless told otherwise."""
 BINARY2ASCII: Final = 12 | READONLY | HASREPLY
 ASCII2BINARY: Final = 13 | READONLY | HASREPLY
+
+
+_COST: Final = 384
+"""What a message that waits counts beside its arguments, about as in the system's queue."""
 
 
 class Received(NamedTuple):
@@ -38,6 +42,24 @@ class Received(NamedTuple):
     def text(self) -> str:
         """The arguments of a message in ASCII form."""
         return self.message.data.split(b"\0", 1)[0].decode("latin-1")
+
+
+def ascii_message(text: str) -> Message:
+    """
+    Return what a node is to convert to binary form.
+
+    Args:
+        text: The message's name, and behind a blank its arguments.
+
+    Raises:
+        OSError: EINVAL, it is not latin-1.
+    """
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise OSError(EINVAL, f'"{text}" is not latin-1') from None
+    name, *rest = text.split(None, 1) or [""]
+    return Message(0, 0, "".join(rest).encode("latin-1") + b"\0", cmdstr=name[:31])
 
 
 def connect(
@@ -88,7 +110,9 @@ class NodeSocket:
 
     ``id`` is the node's; ``timeout`` may be changed.  ``trace``, if set, is
     called with ``SENDING`` or ``RECEIVED``, the path, and each message, and why
-    it could not be sent, or None.
+    it could not be sent, or None.  ``dropped`` counts the messages that came
+    while a request was waiting for its response, and for which there was no
+    room: what is kept here has as much as the system's queue.
     """
 
     def __init__(self, path: str, timeout: float | None = TIMEOUT, queue: int = 0) -> None:
@@ -97,7 +121,9 @@ class NodeSocket:
         self._control = Channel(ngd.CONTROL, path, timeout, queue)
         self._data: Channel | None = None
         self._waiting: deque[Received] = deque()
+        self._room = self._control.welcome.queue
         self._token = 0
+        self.dropped = 0
         self.id = self._control.welcome.node
         self.trace: Callable[[str, str, Message, OSError | None], None] | None = None
 
@@ -255,7 +281,11 @@ class NodeSocket:
             NoAnswerError: ETIMEDOUT, none came in time.
             OSError: EPIPE, the node was shut down.
         """
-        return self._waiting.popleft() if self._waiting else self._arrival(timeout)
+        if not self._waiting:
+            return self._arrival(timeout)
+        received = self._waiting.popleft()
+        self._room += _cost(received)
+        return received
 
     def recv_ascii_msg(self, timeout: float | None = None) -> Received:
         """Return the next message, its arguments as text; as `recv_msg` and `decode`."""
@@ -283,7 +313,17 @@ class NodeSocket:
 
     def put_back(self, address: str, message: Message) -> None:
         """Have *message*, of *address*, be the next to be received."""
-        self._waiting.appendleft(Received(address, message))
+        received = Received(address, message)
+        self._waiting.appendleft(received)
+        self._room -= _cost(received)
+
+    def _keep(self, received: Received) -> None:
+        """Have *received* wait; who never looks must not make this grow for ever."""
+        if self._room <= 0:
+            self.dropped += 1
+            return
+        self._waiting.append(received)
+        self._room -= _cost(received)
 
     def response(self, token: int, timeout: float | None) -> Received:
         """
@@ -297,6 +337,7 @@ class NodeSocket:
         for received in self._waiting:
             if received.message.token == token and received.message.is_response:
                 self._waiting.remove(received)
+                self._room += _cost(received)
                 return received
         while True:
             left = None if end is None else max(0.0, end - time.monotonic())
@@ -309,7 +350,7 @@ class NodeSocket:
                     return received
                 if received.address == self.address:
                     raise OSError(ENOSYS, "a program does not answer itself")
-            self._waiting.append(received)
+            self._keep(received)
 
     def ask(self, path: str, message: Message, timeout: float | None = None) -> Received:
         """
@@ -343,10 +384,7 @@ class NodeSocket:
 
     def encode(self, path: str, text: str) -> Message:
         """Have the node at *path* convert a message and its arguments to binary form."""
-        name, *rest = text.split(None, 1) or [""]
-        arguments = "".join(rest).encode("latin-1") + b"\0"
-        inner = Message(0, 0, arguments, cmdstr=name[:31])
-        return self._convert(path, ASCII2BINARY, inner)
+        return self._convert(path, ASCII2BINARY, ascii_message(text))
 
     def decode(self, address: str, message: Message) -> Message:
         """Have the node at *address* convert a message to text: its name and its arguments."""
@@ -386,3 +424,7 @@ class NodeSocket:
         if event is None:
             raise self._ended()
         return event.address, event.payload
+
+
+def _cost(received: Received) -> int:
+    return len(received.message.data) + _COST

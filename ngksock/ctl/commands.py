@@ -15,7 +15,7 @@ from ngksock.ctl.runner import FullError, Runner
 from ngksock.netgraph import display
 from ngksock.netgraph.generic import READS, NameList, TypeList
 from ngksock.netgraph.layout import Struct
-from ngksock.netgraph.ngctl import Command, LineError, Word
+from ngksock.netgraph.ngctl import Command, LineError, Word, find_command
 from ngksock.netgraph.session import NO_TEXT, Session
 
 __all__ = ["MORE", "ConsoleSession", "patience"]
@@ -58,13 +58,11 @@ class ConsoleSession(Session):
 
     def parse_words(self, words: Any) -> tuple[Command, list[Word]] | None:
         self.json = self._always
-        parsed = super().parse_words([word for word in words if word != "--json"])
-        if parsed is None or len(words) == 1 + len(parsed[1]):
-            return parsed
-        if parsed[0].name not in AS_JSON:
-            return super().parse_words(words)
-        self.json = True
-        return parsed
+        asked = "--json" in words[1:] and not words[0].startswith("#")
+        if asked and find_command(words[0], words[0].start, self.more).name in AS_JSON:
+            self.json = True
+            words = [words[0], *(word for word in words[1:] if word != "--json")]
+        return super().parse_words(words)
 
     def _tell(self, value: object) -> None:
         import json
@@ -145,6 +143,14 @@ class ConsoleSession(Session):
         hooks = ", ".join(sorted(self.port.hooks(".")))
         return f"this node's hooks are {hooks}" if hooks else "this node has no hooks"
 
+    def _help(self, args: list[Word]) -> None:
+        if not args:
+            super()._help(args)
+            return
+        from ngksock.ctl.explain import explained
+
+        self.say(explained(find_command(args[0], args[0].start, self.more)))
+
     # -- our own
 
     def _inspect(self, args: list[Word]) -> None:
@@ -191,7 +197,7 @@ class ConsoleSession(Session):
 
         count, args = _number("c", args, "watch")
         every, args = _number("i", args, "watch")
-        if len(args) > 1:
+        if len(args) > 1 or (count is not None and not count.is_integer()):
             raise _usage("watch", args)
         path = args[0] if args else None
         tell = self._tell if self.json else None
@@ -200,8 +206,6 @@ class ConsoleSession(Session):
 
 def patience(words: list[str]) -> float | None:
     """Return for how long a command line waits for the daemon itself; None: for ever."""
-    from ngksock.netgraph.ngctl import find_command
-
     try:
         if not words or find_command(words[0], 0, MORE).name != "wait":
             return 0.0

@@ -12,7 +12,7 @@ from typing import Final
 from ngksock.client.port import ClientPort
 from ngksock.ctl.commands import MORE
 from ngksock.ctl.console import as_bytes, as_text
-from ngksock.ctl.inspection import fields
+from ngksock.ctl.inspection import described, fields
 from ngksock.netgraph.ngctl import COMMANDS, LineError, Word, find_command, split
 
 __all__ = ["Completion"]
@@ -120,11 +120,9 @@ class Completion:
         return {*about.hooks, *self.port.hooks(path)}
 
     def _first(self, words: list[Word], word: str) -> Iterable[str]:
-        """Return hooks of the type that a mkpeer names, if a node tells them."""
-        for info in self.port.nodes():
-            if info.type in words:
-                return self.port.describe(f"[{info.id:x}]:").hooks
-        return ()
+        """Return hooks of the type that a mkpeer names, if it tells them."""
+        kind = next((one for one in words[1:3] if one in self.port.types()), None)
+        return described(self.port, kind).hooks if kind else ()
 
     def _message(self, words: list[Word], word: str) -> Iterable[str]:
         return self.port.messages(words[1].unquoted())

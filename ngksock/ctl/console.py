@@ -6,7 +6,9 @@ import os
 import select
 import sys
 import time
-from typing import BinaryIO, Final
+from contextlib import suppress
+from errno import EPERM
+from typing import BinaryIO, Final, TextIO
 
 from ngksock.client import NoAnswerError, NoDaemonError, NodeSocket
 
@@ -35,7 +37,7 @@ QUEUE: Final = 1 << 20
 
 
 class StartError(Exception):
-    """The program cannot begin: a sentence, and its exit code."""
+    """The program cannot begin, or not go on: a sentence, and its exit code."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -59,18 +61,31 @@ class Console:
         self, program: str, out: BinaryIO | None = None, err: BinaryIO | None = None
     ) -> None:
         self.program = program
-        self.out = sys.stdout.buffer if out is None else out
-        self.err = sys.stderr.buffer if err is None else err
+        self.out = _stream(sys.stdout) if out is None else out
+        self.err = _stream(sys.stderr) if err is None else err
 
     def say(self, text: str) -> None:
-        """Print *text* and a newline."""
-        self.out.write(as_bytes(f"{text}\n"))
-        self.out.flush()
+        """Print *text* and a newline; StartError if there is no room for it."""
+        try:
+            self.out.write(as_bytes(f"{text}\n"))
+            self.out.flush()
+        except OSError as error:
+            raise StartError(f"standard output: {error.strerror}", FAILED) from error
 
     def complain(self, text: str) -> None:
         """Print a line to standard error, behind the program's name."""
-        self.err.write(as_bytes(f"{self.program}: {text}\n"))
-        self.err.flush()
+        self.remark(f"{self.program}: {text}")
+
+    def remark(self, text: str) -> None:
+        """Print a line to standard error, if there is room for it."""
+        with suppress(OSError):
+            self.err.write(as_bytes(f"{text}\n"))
+            self.err.flush()
+
+
+def _stream(stream: TextIO | None) -> BinaryIO:
+    """Return the bytes below *stream*; None, it was closed before we began, takes all."""
+    return open(os.devnull, "wb") if stream is None else stream.buffer
 
 
 def as_bytes(text: str) -> bytes:
@@ -134,7 +149,10 @@ def attach(path: str, name: str, wait: float | None = 0.0) -> NodeSocket:
                     raise
             select.select((), (), (), 0.05)
     except PermissionError as error:
-        raise StartError(f"{error.strerror}", REFUSED) from error
+        said = error.strerror or ""
+        if said == os.strerror(EPERM):
+            said = f"the daemon at {path} does not let this user in: {said}"
+        raise StartError(said, REFUSED) from error
     except (NoDaemonError, NoAnswerError) as error:
         raise StartError(f"{error.strerror}", LATE if wait else code_of(error)) from error
     except OSError as error:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from errno import EINVAL, ENOENT
+from errno import ENOENT
 from typing import Any, Final
 
 from ngksock.client.port import ClientPort
-from ngksock.netgraph.generic import READS, CommandInfo, Description, MkPeer
+from ngksock.netgraph.generic import READS, CommandInfo, Description
 from ngksock.netgraph.layout import STRING, Struct
-from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE, Message
+from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE
 from ngksock.netgraph.ngctl import LineError, Word, near
 
-__all__ = ["as_json", "as_text", "example", "fields", "find"]
+__all__ = ["as_json", "as_text", "described", "example", "fields", "find"]
 
 SHARED: Final = (GENERIC_COOKIE, CONTROL_COOKIE)
-FIRST_HOOKS: Final = ("inspect", "left", "one", "in", "inet/dgram/udp", "upper", "lower", "output")
-"""Names that one type or another accepts for its first hook."""
-
 # What stands for a value in a shape, and a value.
 _EXAMPLES: Final = (
+    (r"^nothing$", ""),
+    (r"<option>=<value>", "so_reuseaddr=1"),
+    (r"<option>", "so_reuseaddr"),
     (r'"?<string[^>]*>"?', '"text"'),
     (r"<a\.b\.c\.d>", "127.0.0.1"),
     (r"<port>", "9000"),
@@ -75,32 +74,13 @@ def find(port: ClientPort, wanted: Word) -> tuple[str, Description]:
         remedy = near(wanted, [*types, *(f"{name}:" for name in port.names())])
         text = f'there is no node type "{wanted}"'
         raise LineError(ENOENT, text, wanted.start, remedy=remedy, syntax=True)
-    asked = port.node.request(".", CONTROL_COOKIE, 1 | READS, STRING.pack(wanted)).data
-    about = Struct(Description).unpack(asked)
-    if about.type != wanted:  # the node asked described itself
-        with _living(port, wanted) as path:
-            about = port.describe(path)
-    return "PATH", about
+    return "PATH", described(port, wanted)
 
 
-@contextmanager
-def _living(port: ClientPort, kind: str) -> Iterator[str]:
-    """Have a node of a type for a moment, linked to our own; give the path to it."""
-    for hook in FIRST_HOOKS:
-        arg = Struct(MkPeer).pack(MkPeer(kind, "inspect", hook))
-        try:
-            port.node.send(".", Message(GENERIC_COOKIE, 2, arg, port.node.next_token()))
-        except OSError:
-            continue
-        try:
-            yield "inspect"
-        finally:
-            port.node.send_msg("inspect", GENERIC_COOKIE, 1)
-        return
-    raise LineError(
-        EINVAL, f"no node of type {kind} is there to ask", syntax=True,
-        remedy="make one, and inspect its path",
-    )  # fmt: skip
+def described(port: ClientPort, kind: str) -> Description:
+    """Return what the type *kind* says of itself, be there a node of it or not."""
+    told = port.node.request(".", CONTROL_COOKIE, 1 | READS, STRING.pack(kind)).data
+    return Struct(Description).unpack(told)
 
 
 def as_text(about: Description, path: str, everything: bool) -> str:
@@ -115,10 +95,7 @@ def as_text(about: Description, path: str, everything: bool) -> str:
     path = f'"{path}"' if " " in path else path
     own = [row for row in about.commands if everything or row.cookie not in SHARED]
     lines = [f"Type {about.type}, cookie {about.cookie}"]
-    if about.hooks:
-        lines.append(f"Hooks: {', '.join(_runs(about.hooks))}")
-    else:
-        lines.append("Hooks: any name that the type accepts; its manual page tells which")
+    lines.append(f"Hooks: {about.hookform or ', '.join(_runs(about.hooks)) or 'none'}")
     lines.append("Messages:" if own else "It has no messages of its own.")
     for row in own:
         lines.extend(_row(row, path))
@@ -160,6 +137,7 @@ def as_json(about: Description) -> dict[str, Any]:
         "type": about.type,
         "cookie": about.cookie,
         "hooks": about.hooks,
+        "hookform": about.hookform or None,
         "messages": [
             {
                 "name": row.name,

@@ -20,7 +20,7 @@ from ngksock.ctl.console import (
     seconds,
 )
 from ngksock.ctl.runner import Runner
-from ngksock.ctl.trace import Trace
+from ngksock.ctl.trace import Trace, translator
 from ngksock.netgraph.ngctl import Word
 
 __all__ = ["main"]
@@ -33,7 +33,8 @@ OPTIONS: Final = f"""\
 
 Carries out ngctl(8) commands on the graph of a running "twistd ngksock".
 
-  -d, --debug        log the messages that go and come; twice: their bytes too
+  -d, --debug        log what could not be sent; twice: the messages that go and come
+                     too; three times: their arguments too, as text and as bytes
   -f, --file FILE    read commands from FILE; - is standard input
   -n, --name NAME    the name of the program's own node; ngkctl and its process id
   -s, --socket PATH  where the daemon listens; $NGD_SOCKET, or the usual place
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:
         console.complain(str(error))
         if error.code == USAGE:
-            print(SYNOPSIS, file=sys.stderr)
+            console.remark(SYNOPSIS)
         return error.code
     except KeyboardInterrupt:
         return 130
@@ -119,11 +120,13 @@ def run(options: Options, console: Console) -> int:
         StartError: The program cannot begin.
     """
     if options.print:
-        print(options.print, end="")
+        console.say(options.print.removesuffix("\n"))
         return 0
     file = _open(options.file)
     interactive = not options.words and file is None
-    if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if interactive and not all(
+        stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)
+    ):
         raise StartError("no command specified", USAGE)
     node = attach(options.socket, options.name, patience(options.words))
     try:
@@ -132,7 +135,7 @@ def run(options: Options, console: Console) -> int:
         session = ConsoleSession(port, console, runner, options.json)
         session.debug = options.debug
         runner.session = session
-        node.trace = Trace(console.complain, lambda: session.debug)
+        node.trace = Trace(console.complain, lambda: session.debug, translator(node))
         if options.words:
             return runner.words([Word.at(word, 0) for word in options.words])
         if file is not None:
@@ -147,6 +150,8 @@ def run(options: Options, console: Console) -> int:
 def _open(name: str | None) -> BinaryIO | None:
     if name is None:
         return None
+    if name == "-" and sys.stdin is None:
+        raise StartError("standard input is closed", CANNOT_OPEN)
     try:
         return sys.stdin.buffer if name == "-" else open(name, "rb")
     except OSError as error:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from errno import EAGAIN, EHOSTUNREACH, EINVAL, ENOBUFS, EPIPE, ETIMEDOUT
+from collections.abc import Sequence
 from typing import Final
 
 from ngksock import __version__, ngd
-from ngksock.client import NoAnswerError, NoDaemonError, NodeSocket
-from ngksock.ctl.console import (
-    FAILED,
-    LATE,
-    USAGE,
-    Console,
-    StartError,
-    as_bytes,
-    as_text,
-    attach,
-    code_of,
-    seconds,
-    whole,
-)
+from ngksock.ctl.console import USAGE, Console, StartError, as_text, attach, seconds, whole
+from ngksock.ctl.copying import Copy
 
 __all__ = ["main"]
 
@@ -43,7 +28,7 @@ read of standard input is a packet, and packets are written as they are, unless:
   -L, --lines        a line is a packet, without its newline, in and out
   -x, --hex          a line is a packet, in hexadecimal digits, in and out
 
-  -b, --bytes N      most bytes of a packet that is read from input; 8192
+  -b, --bytes N      most bytes that are read from input at once; 8192
   -d, --debug        tell on standard error what is sent and received
   -i, --no-input     do not read standard input; go on until stopped
   -l, --loop         send everything that comes back to the hook too
@@ -58,8 +43,9 @@ read of standard input is a packet, and packets are written as they are, unless:
 It ends with its input, unless -n or -t say for what it is to stay, when the
 link is removed, and by Ctrl-C.
 
-A packet that a node refuses is complained of, once for each reason, and makes
-the exit code 71; the others go on.
+While a stream behind the hook is full it reads no more input.  A packet that a
+node refuses, or has no room for, is complained of, once for each reason, and
+makes the exit code 71; the others go on.
 
 Exit codes: 64 wrong usage, 69 no daemon, 71 an error, 75 fewer packets than -n
 came within -t, 77 not permitted.
@@ -73,16 +59,7 @@ LETTERS: Final = {
     "l": "loop", "m": "message", "n": "packets", "s": "socket", "S": "stdin-out", "t": "time",
     "h": "help",
 }  # fmt: skip
-OWN_HOOK: Final = "hook"
 READ_MAX: Final = 8192
-RETRY: Final = 0.01
-"""Seconds before a packet that found no room is sent again."""
-PATIENCE: Final = 5.0
-"""Seconds for which that is done."""
-FATAL: Final = (EHOSTUNREACH, EPIPE, ETIMEDOUT)
-"""What no other packet will fare better with."""
-LOOK: Final = 1.0
-"""Seconds after which it is looked whether the link is still there."""
 
 
 class Options:
@@ -134,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import signal
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _reserve()
     console = Console("ngkhook")
     try:
         options = Options(sys.argv[1:] if argv is None else argv)
@@ -152,191 +130,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-class Copy:
-    """
-    Copies between a hook and the standard streams.
-
-    Args:
-        node: Ours, not linked yet.
-        options: What is wanted.
-        console: Takes complaints.
-    """
-
-    def __init__(self, node: NodeSocket, options: Options, console: Console) -> None:
-        self.node = node
-        self.options = options
-        self.console = console
-        self.came = 0
-        self._input = b""
-        self._failed: set[int | None] = set()
-
-    def run(self) -> int:
-        """Copy until there is nothing more to do; return the exit status."""
+def _reserve() -> None:
+    """Have standard streams that are closed be nothing, lest a socket take their numbers."""
+    for number in range(3):
         try:
-            self.node.open_data()
-            self._link()
-        except OSError as error:
-            system = os.strerror(error.errno or 0)
-            self.console.complain(f"can't connect to node: {system}")
-            if error.strerror != system:
-                self.console.complain(f"{error.strerror}{self._remedy()}")
-            return code_of(error)
-        try:
-            return self._copy() or (FAILED if self._failed else 0)
-        except OSError as error:
-            self.console.complain(error.strerror or str(error))
-            return code_of(error)
-
-    def _remedy(self) -> str:
-        """Return what may help who forgot a colon."""
-        from ngksock.client.port import ClientPort
-
-        path = self.options.path
-        if ":" in path or path not in ClientPort(self.node).names():
-            return ""
-        return f'; did you mean the node "{path}:"?'
-
-    def _link(self) -> None:
-        from ngksock.client.port import ClientPort
-        from ngksock.netgraph.generic import Connect
-        from ngksock.netgraph.layout import Struct
-        from ngksock.netgraph.message import GENERIC_COOKIE, Message
-
-        if self.options.message:
-            self.node.send_ascii_msg(self.options.path, self.options.message)
-        arg = Connect(self.options.path, OWN_HOOK, self.options.hook)
-        ClientPort(self.node).send(".", Message(GENERIC_COOKIE, 3, Struct(Connect).pack(arg)))
-
-    def _linked(self) -> bool:
-        from ngksock.netgraph.generic import READS, NodeInfo
-        from ngksock.netgraph.layout import Struct
-        from ngksock.netgraph.message import GENERIC_COOKIE
-
-        raw = self.node.request(".", GENERIC_COOKIE, 6 | READS).data
-        return Struct(NodeInfo).unpack(raw).hooks > 0
-
-    def _copy(self) -> int:
-        options = self.options
-        poll = select.poll()
-        data = self.node.data_fileno()
-        poll.register(data, select.POLLIN)
-        reading = options.reads
-        if reading:
-            poll.register(0, select.POLLIN)
-        moved = looked = time.monotonic()
-        while True:
-            now = time.monotonic()
-            if options.time is not None and now - moved >= options.time:
-                return LATE if options.packets is not None else 0
-            if now - looked >= LOOK:
-                looked = now
-                if not self._linked():
-                    return self._over("the link was removed")
-            left = LOOK if options.time is None else min(LOOK, moved + options.time - now)
-            ready = [number for number, _ in poll.poll(max(left, 0) * 1000 + 1)]
-            if ready:
-                moved = time.monotonic()
-            if data in ready and self._receive():
-                return 0
-            if 0 in ready and reading and not self._send():
-                reading = False
-                poll.unregister(0)
-                if options.packets is None and options.time is None:
-                    self._receive()  # what it brought about is here already
-                    return 0
-
-    def _over(self, why: str) -> int:
-        if self.options.packets is not None and self.came < self.options.packets:
-            self.console.complain(why)
-            return FAILED
-        return 0
-
-    # -- from the hook
-
-    def _receive(self) -> bool:
-        """Write the packets that are here; return True if they are as many as wanted."""
-        wanted = self.options.packets
-        while wanted is None or self.came < wanted:
-            try:
-                _, packet = self.node.recv_data(0)
-            except NoAnswerError:
-                return False
-            self.came += 1
-            self._tell("received", packet)
-            _write_all(self.options.output, self._shown(packet))
-            if self.options.loop:
-                self._out(packet)
-        return True
-
-    def _shown(self, packet: bytes) -> bytes:
-        form = self.options.form
-        if form == "ascii":
-            from ngksock.netgraph.display import dump
-
-            return as_bytes(f"{dump(packet)}\n\n" if packet else "empty\n\n")
-        if form == "hex":
-            return packet.hex(" ").encode() + b"\n"
-        return packet + b"\n" if form == "lines" else packet
-
-    # -- to the hook
-
-    def _send(self) -> bool:
-        """Send what is readable; return False at the end of the input."""
-        raw = os.read(0, self.options.size)
-        for packet in self._packets(raw):
-            self._out(packet)
-        return bool(raw)
-
-    def _packets(self, raw: bytes) -> Iterator[bytes]:
-        if self.options.form in ("raw", "ascii"):
-            if raw:
-                yield raw
-            return
-        self._input += raw
-        *lines, self._input = self._input.split(b"\n")
-        if not raw and self._input:
-            lines, self._input = [self._input], b""
-        for line in lines:
-            yield self._packet(line)
-
-    def _packet(self, line: bytes) -> bytes:
-        if self.options.form == "lines":
-            return line
-        try:
-            return bytes.fromhex(line.decode("ascii"))
-        except ValueError:
-            shown = line[:40].decode("latin-1")
-            raise OSError(EINVAL, f'"{shown}" are no hexadecimal digits') from None
-
-    def _out(self, packet: bytes) -> None:
-        end = time.monotonic() + PATIENCE
-        self._tell("sent", packet)
-        while True:
-            try:
-                self.node.send_data(OWN_HOOK, packet)
-                return
-            except OSError as error:
-                if error.errno in FATAL or isinstance(error, NoDaemonError):
-                    raise
-                if error.errno not in (ENOBUFS, EAGAIN) or time.monotonic() > end:
-                    self._lost(error)
-                    return
-            select.select((), (), (), RETRY)
-
-    def _lost(self, error: OSError) -> None:
-        """Say, once for each reason, that packets do not get where they should."""
-        if error.errno not in self._failed:
-            self._failed.add(error.errno)
-            self.console.complain(f"writing to hook: {error.strerror}")
-
-    def _tell(self, what: str, packet: bytes) -> None:
-        if self.options.debug:
-            self.console.complain(f"{what} {len(packet)} bytes")
-
-
-def _write_all(number: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(number, data) :]
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one.  Writing to the output is then EBADF.
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - as long as the program
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -12,31 +12,34 @@ The order depends on that of the nodes and of the hooks of each, and on nothing
 else; and the commands make nodes and hooks in that very order: so what is saved
 of the graph they make is the same text.
 
-Programs' socket nodes are left out, and connections that a listener accepted,
-with the nodes that hang on them alone: no command makes those.
+Programs' socket nodes are left out, and connections that were accepted, with the
+nodes that end without them: no command makes those.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from errno import EINVAL, ENOENT, ENOSYS, ENXIO
+from contextlib import suppress
+from errno import EINVAL, ENOENT, ENXIO
 from typing import Final, NamedTuple
 
 from ngksock.client.port import ClientPort
-from ngksock.netgraph.display import text as text_of
 from ngksock.netgraph.generic import READS, LinkInfo, NodeInfo
 from ngksock.netgraph.layout import STRING, Prefixed
-from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE
+from ngksock.netgraph.message import CONTROL_COOKIE
 from ngksock.netgraph.ngctl import split
 
 __all__ = ["saved"]
 
 SOCKET: Final = "socket"
 CONFIG: Final = 3 | READS
-STATUS: Final = 11 | READS
 START: Final = "start"
 """The message, of any type, before which all its neighbours must be ready."""
+ACCEPTED: Final = "# accepted"
+"""What the configuration of a connection begins with that no command makes."""
+PERSISTENT: Final = "setpersistent"
+"""The message, of any type, by which a node lives without hooks."""
 HEADING: Final = "# Made by ngkctl save."
 
 
@@ -64,11 +67,16 @@ def saved(port: ClientPort) -> str:
     """
     nodes = _read(port)
     comments = _prune(nodes)
+    for node in nodes.values():
+        if not node.links:
+            with suppress(OSError):  # it has ended meanwhile
+                node.hooks.extend(port.describe(f"[{node.info.id:x}]:").hooks)
     made = _Commands(nodes)
     for node in nodes.values():
         if node.info.id not in made.paths:
             made.component(node)
-    return "".join(f"{line}\n" for line in [HEADING, *comments, *made.lines])
+    remarks = [f"# {text}".replace("\n", "?") for text in comments]  # as no name may end one
+    return "".join(f"{line}\n" for line in [HEADING, *remarks, *made.lines])
 
 
 def _read(port: ClientPort) -> dict[int, Saved]:
@@ -81,55 +89,43 @@ def _read(port: ClientPort) -> dict[int, Saved]:
         try:
             links = list(reversed(port.hooklist(path).linkinfo))
             config = port.ask(path, CONFIG, Prefixed(STRING), CONTROL_COOKIE)
-            accepted = _accepted(port, info, config)
-            hooks = [] if links else port.describe(path).hooks
+            accepted = config[:1] == [ACCEPTED]
         except OSError as error:
             if error.errno not in (ENOENT, ENXIO):
                 raise
             continue  # it has ended since it was listed
-        nodes[info.id] = Saved(info, links, config, hooks, accepted)
+        nodes[info.id] = Saved(info, links, config, [], accepted)
     return nodes
-
-
-def _accepted(port: ClientPort, info: NodeInfo, config: list[str]) -> bool:
-    """Say whether a node is a connection that nothing in its configuration makes."""
-    if info.type != "ksocket" or {"bind", "connect"} & {
-        word for line in config for word in line.split()[2:3]
-    }:
-        return False
-    try:
-        status = port.node.request(f"[{info.id:x}]:", GENERIC_COOKIE, STATUS).data
-    except OSError as error:
-        if error.errno not in (EINVAL, ENOSYS):
-            raise
-        return False
-    return "connected" in text_of(status).split()
 
 
 def _prune(nodes: dict[int, Saved]) -> list[str]:
     """Take out of *nodes* what no command can make; return comments that say so."""
     comments = []
-    gone = [node for node in nodes.values() if node.accepted]
-    while gone:
+    while gone := [node for node in nodes.values() if node.accepted or not _kept(node, nodes)]:
         for node in gone:
-            what = "an accepted connection" if node.accepted else "what hangs on one"
-            comments.append(f"# left out: {node.shown} ({node.info.type}), {what}")
+            comments.append(f"left out: {node.shown} ({node.info.type}), {_reason(node)}")
             del nodes[node.info.id]
-        gone = [node for node in nodes.values() if node.links and not _kept(node, nodes)]
     for node in nodes.values():
         for link in node.links[:]:
             if link.nodeinfo.id not in nodes:
                 node.links.remove(link)
                 if link.nodeinfo.type == SOCKET:
-                    comments.append(f"# left out: a program at {node.shown}{link.ourhook}")
+                    comments.append(f"left out: a program at {node.shown}{link.ourhook}")
     return comments
 
 
 def _kept(node: Saved, nodes: dict[int, Saved]) -> bool:
-    """Say whether *node* is more than a part of connections that are left out."""
-    return bool(node.info.name) or any(
-        link.nodeinfo.id in nodes or link.nodeinfo.type == SOCKET for link in node.links
-    )
+    """Say whether *node* would live without the links that are left out."""
+    left = any(link.nodeinfo.id in nodes for link in node.links)
+    lasting = any(line.split()[2:3] == [PERSISTENT] for line in node.config)
+    return left or lasting or not node.links
+
+
+def _reason(node: Saved) -> str:
+    if node.accepted:
+        return "an accepted connection"
+    held = any(link.nodeinfo.type == SOCKET for link in node.links)
+    return "which a program alone holds" if held else "what hangs on one"
 
 
 class _Commands:

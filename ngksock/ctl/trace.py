@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ngksock.netgraph.display import dump
+from ngksock.client import NodeSocket
+from ngksock.netgraph.display import dump, text
 from ngksock.netgraph.message import Message
+from ngksock.netgraph.path import Path
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "translator"]
 
 FAMILY = 32
-COOKIES = {1137070366: "generic", 851672669: "flow", 851601233: "socket", 1750000001: "control"}
+COOKIES = {
+    851601233: "socket", 851672669: "flow", 884298942: "echo", 915433206: "hole",
+    916107047: "tee", 942710669: "ksocket", 1082189597: "hub", 1100897444: "one2many",
+    1137070366: "generic", 1750000001: "control", 1750000100: "listener",
+    1750000200: "ksocket's own",
+}  # fmt: skip
+PATIENCE = 1.0
+"""Seconds that a translation may take."""
+
+Translate = Callable[[str, Message], Message | None]
 
 
 class Trace:
@@ -20,12 +31,16 @@ class Trace:
     Args:
         complain: Takes a line.
         level: Tells the debug level: 1, failures; 2, messages too; 3, their
-            bytes too.
+            arguments too, as text and as bytes.
+        translate: Returns the ASCII form of a message of or for a path, or None.
     """
 
-    def __init__(self, complain: Callable[[str], None], level: Callable[[], int]) -> None:
+    def __init__(
+        self, complain: Callable[[str], None], level: Callable[[], int], translate: Translate
+    ) -> None:
         self._complain = complain
         self._level = level
+        self._translate = translate
 
     def __call__(self, what: str, path: str, message: Message, error: OSError | None) -> None:
         """
@@ -41,11 +56,35 @@ class Trace:
         if error is not None and level >= 1:
             self._complain(f'sendto "{path}": {error.strerror}')
         if error is None and level >= 2:
-            for line in _lines(what, path, message, level):
+            shown = self._translate(path, message) if level >= 3 else None
+            for line in _lines(what, path, message, shown):
                 self._complain(line)
+            if level >= 3 and message.data:
+                for line in dump(message.data).split("\n"):
+                    self._complain(line)
 
 
-def _lines(what: str, path: str, message: Message, level: int) -> list[str]:
+def translator(node: NodeSocket) -> Translate:
+    """
+    Return what translates the messages of *node*.
+
+    Each is asked of the daemon through another node, which ends at once: *node*
+    itself is in the middle of a call.
+    """
+
+    def translate(path: str, message: Message) -> Message | None:
+        try:
+            name, hooks = Path.parse(path)
+            start = node.address if name is None else f"{name}:"
+            with NodeSocket(node.path, PATIENCE) as asker:
+                return asker.decode(start + ".".join(hooks), message)
+        except OSError:
+            return None  # the node is gone, or does not know the message
+
+    return translate
+
+
+def _lines(what: str, path: str, message: Message, shown: Message | None) -> list[str]:
     cookie = f"{COOKIES.get(message.cookie, '??')} ({message.cookie})"
     lines = [
         f"{what} {'RESPONSE' if message.is_response else 'MESSAGE'}:",
@@ -56,9 +95,11 @@ def _lines(what: str, path: str, message: Message, level: int) -> list[str]:
         f"  flags  {message.flags:x}",
         f"  token  {message.token}",
         f"  cookie {cookie}",
-        f"  cmd    {message.cmd}",
-        f"  args ({len(message.data)} bytes)",
     ]
-    if level >= 3 and message.data:
-        lines += dump(message.data).split("\n")
-    return lines
+    if shown is None:
+        return [*lines, f"  cmd    {message.cmd}", f"  args ({len(message.data)} bytes)"]
+    return [
+        *lines,
+        f"  cmd    {shown.cmdstr} ({message.cmd})",
+        f"  args   {text(shown.data)}".rstrip(),
+    ]

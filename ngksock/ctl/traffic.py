@@ -18,6 +18,12 @@ AGAIN = 0.1
 """Seconds between two attempts to end what waits for a line."""
 
 
+TURN = 64
+"""Packets that are shown before whoever waits for the lock has it."""
+PAUSE = 0.001
+"""Seconds for which it is free then."""
+
+
 class Traffic:
     """
     Shows messages and packets as they come, in a thread of its own.
@@ -65,6 +71,8 @@ class Traffic:
             with self.lock:
                 if not self._take(self._show):
                     break
+            # A lock that is taken again at once is given to nobody else.
+            select.select((), (), (), PAUSE)
         # Again and again: one that comes just before readline waits is lost.
         while self.asking:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -89,7 +97,7 @@ class Traffic:
         self._take(self._session.say)
 
     def _packets(self) -> Iterator[str]:
-        while True:
+        for _ in range(TURN):
             try:
                 hook, data = self._node.recv_data(0)
             except NoAnswerError:

@@ -21,6 +21,7 @@ from ngksock.netgraph.layout import (
     ParseType,
     Prefixed,
     Rest,
+    StringType,
     Struct,
     UInt8,
     UInt32,
@@ -168,6 +169,30 @@ MESSAGE = MessageType()
 # -- layouts of the control cookie
 
 
+class NameOrNothing(StringType):
+    """A quoted string, or nothing at all, which is ""."""
+
+    @property
+    def minsize(self) -> int:
+        return 0
+
+    def scan(self, text: Lexer, seen: Seen) -> str:
+        return super().scan(text, seen) if text.peek() else ""
+
+    def show(self, value: str, seen: Seen) -> str:
+        return super().show(value, seen) if value else ""
+
+    def write(self, value: str, out: bytearray, seen: Seen) -> None:
+        if value:
+            super().write(value, out, seen)
+
+    def read(self, data: Reader, seen: Seen) -> str:
+        return super().read(data, seen) if data.left else ""
+
+    def shape(self) -> str:
+        return f"nothing | {super().shape()}"
+
+
 @dataclass
 class CommandInfo:
     name: Annotated[str, STRING]
@@ -183,6 +208,7 @@ class Description:
     type: Annotated[str, STRING]
     cookie: UInt32
     hooks: Annotated[list[str], Prefixed(STRING)]
+    hookform: Annotated[str, STRING]
     commands: Annotated[list[CommandInfo], Prefixed(Struct(CommandInfo))]
 
 
@@ -341,11 +367,14 @@ class Generic:
 class Control:
     """The messages of the control cookie."""
 
-    @about(1 | READS, resp=Struct(Description))
-    def describe(self, node: Node) -> Description:
-        """Describe the type: its hooks, and its messages with their ASCII shapes."""
-        names = getattr(node, "hook_names", None) or ()
-        rows = [*node.type.commands.all, *GENERIC.rows.all, *CONTROL.rows.all]
+    @about(1 | READS, arg=NameOrNothing(), resp=Struct(Description))
+    def describe(self, node: Node, arg: str) -> Description:
+        """Describe the node's type, or the one named: its hooks, its messages and their shapes."""
+        kind = node.graph.look(arg) if arg else node.type
+        about = node if kind is node.type else kind.constructor
+        names = getattr(about, "hook_names", None)
+        form = getattr(about, "hook_form", "any name" if names is None else "")
+        rows = [*kind.commands.all, *GENERIC.rows.all, *CONTROL.rows.all]
         commands = [
             CommandInfo(
                 row.name, row.cookie or 0, row.cmd,
@@ -354,7 +383,7 @@ class Control:
             )
             for row in rows
         ]  # fmt: skip
-        return Description(node.type.name, node.type.cookie, list(names), commands)
+        return Description(kind.name, kind.cookie, list(names or ()), form, commands)
 
     @about(2 | READS, resp=Prefixed(Struct(HookStats)))
     def hookstats(self, node: Node) -> list[HookStats]:

@@ -109,6 +109,10 @@ class Graph:
             found = self.types[name] = self._find_type(name)
         return found
 
+    def look(self, name: str) -> INodeType:
+        """Return the type of that name, as `type` does, but do not count it as used."""
+        return self.types.get(name) or self._find_type(name)
+
     def make(self, kind: INodeType) -> Node:
         """
         Make a node of type *kind*, without hooks and without a name.

@@ -127,6 +127,8 @@ class ScriptPort(GraphPort):
 class Listener(Node):
     """Runs a script for each connection."""
 
+    hook_form = "any name; socket leads to the ksocket that listens"
+
     def __init__(self) -> None:
         super().__init__()
         self.script: list[str] = []

@@ -148,6 +148,8 @@ def _short(size: int) -> OSError:
 class MacFilter(Node):
     """A node that sorts frames by who sent them."""
 
+    hook_form = "ether, default; any other name leads upward, too"
+
     def __init__(self) -> None:
         super().__init__()
         self.macs: dict[bytes, Mac] = {}

@@ -131,6 +131,7 @@ class Patch(Node):
     """A node that rewrites fields of packets."""
 
     hook_names = ("in", "out")
+    hook_form = "a name that begins with in, and one that begins with out"
 
     def __init__(self) -> None:
         super().__init__()

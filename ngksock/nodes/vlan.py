@@ -114,6 +114,8 @@ TABLE: Final = Struct(Table)
 class Vlan(Node):
     """A node that joins VLANs to one link, and parts them."""
 
+    hook_form = "downstream, nomatch; any other name for a VLAN"
+
     def __init__(self) -> None:
         super().__init__()
         self.filters: dict[str, Filter] = {}

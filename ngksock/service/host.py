@@ -200,6 +200,7 @@ def _warn(sentence: str) -> None:
 
 
 def _report(sentence: str, error: Exception | None) -> None:
+    sentence = legible(sentence)  # it has names in it that any program may choose
     if error is None:
         _log.warn("{sentence}", sentence=sentence)
     else:

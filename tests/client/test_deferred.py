@@ -79,6 +79,19 @@ class DeferredTests(DeferredDaemonCase):
         self.assertEqual((3, b"hello"), (received.message.cmd, received.message.data))
 
     @coroutine
+    async def test_answers(self) -> None:
+        """A program answers another one; its own request to itself fails at once."""
+        one, two = await self.node(), await self.node("two")
+
+        def answer(received: Received) -> None:
+            two.send_reply_msg(*received, received.message.data.upper())
+
+        two.on_message = answer
+        self.assertEqual(b"HELLO", (await one.request("two:", OURS, 3, b"hello")).data)
+        await self.fails(one.request(".", OURS, 3), errno.ENOSYS)
+        await self.fails(one.send_ascii_msg("two:", "\u20ac"), errno.EINVAL)
+
+    @coroutine
     async def test_data(self) -> None:
         """Packets go out of a hook and come to on_data."""
         one, two = await self.node(), await self.node("peer")
@@ -96,7 +109,7 @@ class DeferredTests(DeferredDaemonCase):
         await self.fails(node.send_msg("nosuch:", OURS, 1), errno.ENOENT)
         await self.fails(node.request("nosuch:", OURS, 1), errno.ENOENT)
         await self.fails(node.request_ascii(".", "nosuch"), errno.ENOSYS)
-        await self.fails(node.send_data("x", b""), errno.EPIPE)
+        await self.fails(node.send_data("x", b""), errno.EBADF)
         silence = await self.fails(node.request("mute:", OURS, 1, timeout=0.02), errno.ETIMEDOUT)
         self.assertIsInstance(silence, NoAnswerError)
 

@@ -49,6 +49,7 @@ class ExtraTests(ControlCase):
         reader = self.reader("hub:", DESCRIBE)
         self.assertEqual(("hub", 1082189597), (reader.string(), reader.u32()))
         self.assertEqual([], [reader.string() for _ in range(reader.u32())])
+        self.assertEqual("any name", reader.string())
         found = {}
         for _ in range(reader.u32()):
             reader.pad(4)
@@ -68,6 +69,12 @@ class ExtraTests(ControlCase):
         self.assertEqual(("tee", 916107047), (reader.string(), reader.u32()))
         hooks = [reader.string() for _ in range(reader.u32())]
         self.assertEqual(["left", "left2right", "right", "right2left"], sorted(hooks))
+        self.assertEqual("", reader.string())
+
+    def test_describe_other(self) -> None:
+        """The argument names a type, of which there need be no node."""
+        reader = Reader(self.asker.ask("hub:", raw.EXTRA, DESCRIBE, b"hole\0"))
+        self.assertEqual(("hole", 915433206), (reader.string(), reader.u32()))
 
     def test_hookstats(self) -> None:
         """Each hook, the newest first: packets, bytes, and what was lost, by errno."""

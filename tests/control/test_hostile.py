@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -186,6 +187,23 @@ class ManyTests(ControlCase):
 
 
 class RefusedTests(ControlCase):
+    def test_told_once(self) -> None:
+        """That a HELLO was refused is one line of the log, however often it is said."""
+        sock = self.socket(None)
+        for _ in range(5):
+            self.assertEqual(errno.EPROTONOSUPPORT, sock.hello(raw.hello(7))[0])
+        self.assertEqual(0, sock.hello(raw.hello(CONTROL))[0])
+        self.assertEqual(errno.EISCONN, sock.hello(raw.hello(CONTROL))[0])
+        self.daemon.service.wait_for("HELLO refused: no kind of socket is 7")
+        self.assertEqual(1, self.log_since().count("HELLO refused"))
+
+    def test_control_characters(self) -> None:
+        """A name that a client chose is one line of the log, and does nothing to a terminal."""
+        client = self.client("n\n\x1b[2J")
+        self.ok(client.rmhook(".", "q\nfake \x1b[31m"))
+        line = r'rmhook: node n\x0a\x1b[2J has no hook "q\x0afake \x1b[31m" to remove'
+        self.daemon.service.wait_for(re.escape(line))
+
     def test_only_that_one(self) -> None:
         """Malformed packets by the hundred close one connection each."""
         good = self.client("good")

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import resource
 import shutil
 import socket
 import struct
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from ngksock.kpi.local import Paths
 from ngksock.netgraph import Graph, Hook, Item, Message, Node, Packet
 from ngksock.plugin import NodeType, find_type
-from ngksock.service.control import ControlServer, server
+from ngksock.service.control import ControlServer, alone, server
+from ngksock.service.control.peer import Peer
 from tests.control import rawclient as raw
 from tests.control.rawclient import BIND, CONTROL, DATA, GETNAME, SEND, EndedError, RawSocket
 
@@ -97,14 +103,15 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(0, self.code(sock, raw.HELLO, b"", raw.hello(CONTROL)))
 
     def test_error_without_number(self) -> None:
-        """An OSError that has no errno is EIO."""
-
-        def fail(*_: object) -> None:
-            raise OSError("no number")
-
+        """An OSError that has no errno, or none that a reply can tell, is EIO."""
         sock = self.client()
-        self.patch(self.graph, "find", fail)
-        self.assertEqual(errno.EIO, self.code(sock, SEND, b".", raw.message(1, 1)))
+        for error in (OSError("no number"), OSError(-5, ""), OSError(1 << 31, ""), OSError("", "")):
+
+            def fail(*_: object, error: OSError = error) -> None:
+                raise error
+
+            self.patch(self.graph, "find", fail)
+            self.assertEqual(errno.EIO, self.code(sock, SEND, b".", raw.message(1, 1)))
 
     def test_storm(self) -> None:
         """Guarantee 3 holds at a node for which hundreds of messages always wait."""
@@ -175,6 +182,34 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual({}, self.graph.names)
         self.assertEqual(1, len(self.server.connections))
 
+    def test_ended_before_a_call(self) -> None:
+        """Who closes is gone for the next call of anybody, as on FreeBSD, not for HELLO alone."""
+        first, second, data = self.client(), self.client(), self.client(DATA)
+        self.assertEqual(0, self.code(first, BIND, b"same"))
+        self.assertEqual(0, self.code(data, raw.CONNECT, b"same:"))
+        (connection,) = [c for c in self.server.connections if c.attachment and c.kind == CONTROL
+                         and c.attachment.node.id == second.node]  # fmt: skip
+        first.close()
+        data.close()
+        second.calls.send(raw.call(BIND, 7, b"same"))
+        connection.doRead()
+        self.assertEqual(bytes(4), second.reply()[0][8:])
+        self.assertEqual({"same"}, set(self.graph.names))
+        self.assertEqual(1, len(self.server.connections))
+
+    def test_reset(self) -> None:
+        """What a client sent is done, though it went with a reply unread."""
+        sock, other = self.client(), self.client()
+        sock.calls.send(raw.call(GETNAME, 1))
+        self.turn()
+        rename = raw.message(raw.GENERIC, raw.NAME, raw.field("late"))
+        sock.calls.send(raw.call(SEND, 2, b"[%x]:" % other.node, rename))
+        sock.close()
+        for _ in range(3):
+            self.turn()
+        self.assertEqual({"late"}, set(self.graph.names))
+        self.assertEqual(1, len(self.server.connections))
+
     def test_closed(self) -> None:
         """A server that is closed lets nobody in, and ends everything."""
         sock = self.client()
@@ -225,9 +260,69 @@ class ServerTests(SynchronousTestCase):
         hello = raw.hello(DATA)
         self.assertEqual(errno.ENOBUFS, self.code(sock, raw.HELLO, b"", hello))
 
+    def test_silent_ones_count(self) -> None:
+        """Clients that say nothing leave the graph its descriptors; the log tells of it once."""
+        self.patch(server, "connections_max", lambda: 1)
+        self.patch(server, "SPARE", 1)
+        with capturedLogs() as events:
+            socks = [self.client(None) for _ in range(5)]
+            self.turn()
+            for sock in socks[:3]:
+                self.assertEqual(2, len(self.server.connections))
+                sock.close()
+                self.turn()
+                self.reactor.advance(0)
+                self.turn()
+        self.assertEqual(2, len(self.server.connections))
+        told = [formatEvent(event) for event in events]
+        self.assertEqual(1, len([line for line in told if "cannot accept a client" in line]), told)
+        self.assertEqual(0, self.code(socks[3], raw.HELLO, b"", raw.hello(DATA)), "one to spare")
+
+    def test_alone(self) -> None:
+        """Of two daemons that start neither takes the other's new socket for a stale one."""
+        folder = os.open(os.path.dirname(self.path), os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        bind = Paths.bind
+
+        def look(paths: Paths, *given: Any) -> None:
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            bind(paths, *given)
+
+        self.patch(Paths, "bind", look)
+        ControlServer(self.graph, self.reactor, self.path + "2").close()
+        self.patch(Paths, "bind", bind)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # and whoever keeps it stops nobody
+        self.patch(alone, "PATIENCE", 0.02)
+        ControlServer(self.graph, self.reactor, self.path + "3").close()
+
+    def test_file_goes_first(self) -> None:
+        """The file is removed while it answers: later it might be that of another daemon."""
+        answered = []
+        release = Paths.release
+
+        def look(paths: Paths, path: bytes) -> None:
+            RawSocket(self.path, None).close()
+            answered.append(path)
+            release(paths, path)
+
+        self.patch(Paths, "release", look)
+        self.server.close()
+        self.assertEqual([self.path.encode()], answered)
+
     def test_too_long(self) -> None:
         """A path that no address has room for."""
         error = self.assertRaises(
             OSError, ControlServer, self.graph, self.reactor, "/tmp/" + "x" * 103
         )
         self.assertEqual(errno.ENAMETOOLONG, error.errno)
+
+
+class PeerTests(SynchronousTestCase):
+    def test_may_control(self) -> None:
+        """Root, whom the daemon acts as (with --euid too), and the members of a group."""
+        self.patch(os, "geteuid", lambda: 4242)
+        for uid, group, may in ((0, None, True), (4242, None, True), (7, None, False),
+                                (7, 70, True), (7, 71, False)):  # fmt: skip
+            peer = Peer(1, uid, frozenset({70}))
+            self.assertEqual(may, peer.may_control(group), (uid, group))

@@ -54,7 +54,8 @@ def play(text: str) -> str:
 
     def golden(words: str) -> str:
         for name, value in names.items():
-            words = words.replace(value, name)
+            # A port may be a part of a longer number, which is not it.
+            words = re.sub(rf"(?<!\d){re.escape(value)}(?!\d)", name, words)
         return words
 
     answered = [graph]

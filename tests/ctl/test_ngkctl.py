@@ -13,7 +13,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock.client import connect
+from ngksock.ctl.commands import MORE
+from ngksock.ctl.explain import DESCRIPTIONS
 from ngksock.ctl.ngkctl import OPTIONS, SYNOPSIS
+from ngksock.netgraph.ngctl import COMMANDS
 from tests.client.daemon import DaemonCase
 from tests.ctl.conversation import ngkctl
 from tests.ctl.programs import NGKCTL, run, variables
@@ -130,6 +133,13 @@ class FileTests(DaemonCase):
         self.assertEqual(0, code)
         self.assertIn("Name: \udcffé ", text)
 
+    def test_json_word(self) -> None:
+        """--json is a word like others in commands that do not know it."""
+        lines = "mkpeer hub --json b\nname --json --json\nshow -n --json:\n"
+        code, text = self.played(lines)
+        self.assertEqual(0, code, text)
+        self.assertIn("Name: --json ", text)
+
     def test_command_wins(self) -> None:
         """With a command the file is opened, and not read."""
         code, text = ngkctl(self.path, "-f", self.written("bogus\n"), "show", "-n", "fan:")
@@ -210,6 +220,31 @@ class ProcessTests(DaemonCase):
             err.decode(),
         )
 
+    def test_closed_streams(self) -> None:
+        """What is closed is no reason for a traceback; standard input is needed by -f - alone."""
+        for words, code, said in (
+            ("list >&-", 0, b""),
+            ("show nosuch: 2>&-", 71, b""),
+            ("-f - <&-", 66, b"ngkctl: standard input is closed\n"),
+            ("<&-", 64, f"ngkctl: no command specified\n{SYNOPSIS}\n".encode()),
+        ):
+            line = f'exec "$@" {words}'
+            found, _, err = run(self.path, ("/bin/sh", "-c", line, "sh", *NGKCTL))
+            self.assertEqual((code, said), (found, err), words)
+
+    def test_full(self) -> None:
+        """Output that finds no room is an error; complaints that find none are lost."""
+        full = b"ngkctl: standard output: No space left on device\n"
+        for words, code, said in (
+            ("list >/dev/full", 71, full),
+            ("-h >/dev/full", 71, full),
+            ("-x 2>/dev/full", 64, b""),
+            ("show nosuch: 2>/dev/full", 71, b""),
+        ):
+            line = f'exec "$@" {words}'
+            found, _, err = run(self.path, ("/bin/sh", "-c", line, "sh", *NGKCTL))
+            self.assertEqual((code, said), (found, err), words)
+
     def test_broken_pipe(self) -> None:
         """Who stops reading ends it without a word."""
         command = subprocess.Popen(
@@ -268,6 +303,35 @@ class ProcessTests(DaemonCase):
         _, _, err = run(self.path, NGKCTL, "-d", "shutdown", "nosuch:")
         self.assertIn(b'ngkctl: sendto "nosuch:": No such file or directory\n', err)
 
+    def test_debug_arguments(self) -> None:
+        """-d -d -d logs the arguments too, as text and as bytes; no node is left of that."""
+        code, _, err = run(self.path, NGKCTL, "-ddd", "msg", "fan:", "nodeinfo")
+        self.assertEqual(0, code)
+        lines = err.decode().replace("ngkctl: ", "").splitlines()
+        self.assertIn("  cmd    nodeinfo (805306374)", lines)
+        told = [line for line in lines if line.startswith('  args   { name="fan" type="hub" ')]
+        self.assertEqual(1, len(told))
+        self.assertTrue(lines[lines.index(told[0]) + 1].startswith("0000:  66 61 6e 00 "))
+        _, out, _ = run(self.path, NGKCTL, "list")
+        self.assertEqual(b"There are 2 total nodes:", out.split(b"\n")[0])
+
+    def test_debug_own_node(self) -> None:
+        """What is sent to one's own node, or has ended it, is shown as well as may be."""
+        _, _, err = run(self.path, NGKCTL, "-ddd", "msg", ".", "nodeinfo")
+        self.assertIn(b'args   { name="ngkctl', err)
+        code, _, err = run(self.path, NGKCTL, "-ddd", "shutdown", ".")
+        self.assertEqual(0, code)
+        self.assertIn(b"  cmd    1\nngkctl:   args (0 bytes)", err)
+
+    def test_help_all(self) -> None:
+        """help explains every command, in lines of at most 64 characters."""
+        for entry in (*COMMANDS, *MORE):
+            code, text = ngkctl(self.path, "help", entry.name)
+            self.assertEqual(0, code)
+            told = text.split("\nDescription:\n")[1].splitlines()
+            self.assertTrue(all(line.startswith("  ") and len(line) <= 64 for line in told))
+        self.assertEqual({entry.name for entry in (*COMMANDS, *MORE)}, set(DESCRIPTIONS))
+
     def test_shut_down(self) -> None:
         """Who shuts his own node down is told what follows, not that the daemon has gone."""
         code, text = ngkctl(self.path, "-n", "mine", "shutdown", "mine:")
@@ -302,6 +366,12 @@ class SilentTests(SynchronousTestCase):
         from ngksock.ctl import console
 
         self.patch(console, "NodeSocket", refuse)
+        error = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        self.assertEqual(
+            (77, "ngkctl: the daemon at /run/x does not let this user in: "
+                 "Operation not permitted\n"), ngkctl("/run/x", "list")
+        )  # fmt: skip
+        error = channel.no_daemon(OSError(errno.EACCES, "no"), "/run/x")
         code, text = ngkctl("/run/x", "list")
         self.assertEqual(77, code)
         self.assertEqual(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 
 from ngksock.ctl.ngkhook import OPTIONS, SYNOPSIS
 from tests.client.daemon import DaemonCase
 from tests.ctl.programs import NGKHOOK, run, variables
-from tests.integration.service import until
+from tests.integration.service import DEADLINE, until
 
 GRAPH = """
 mkpeer echo boot boot
@@ -22,8 +23,8 @@ mkpeer fan: hole victim v
 """
 
 
-class HookTests(DaemonCase):
-    """What goes in and what comes out, and how it ends."""
+class HookCase(DaemonCase):
+    """A case that runs ngkhook."""
 
     graph = GRAPH
 
@@ -49,6 +50,10 @@ class HookTests(DaemonCase):
     def hooks(self, path: str) -> str:
         """Return the hooks of a node."""
         return self.connect(data=False).request_ascii(path, "listhooks")
+
+
+class HookTests(HookCase):
+    """What goes in and what comes out, and how it ends."""
 
     def test_stream(self) -> None:
         """What is read is sent, what comes back is written as it is; the end is the input's."""
@@ -122,6 +127,40 @@ class HookTests(DaemonCase):
         command.send_signal(signal.SIGINT)
         out, err = command.communicate(timeout=10)
         self.assertEqual((130, b"and back", b""), (command.returncode, out, err))
+
+    def test_loop_ends(self) -> None:
+        """-l where everything comes back: the end of the input is the end all the same."""
+        code, out, err = self.hook("-l", "ec:", "h", given=b"x")
+        self.assertEqual((0, b"x", b""), (code, out[:1], err))
+
+    def test_no_time(self) -> None:
+        """-t 0: what is there is sent, and what that brings is written."""
+        with tempfile.TemporaryFile() as file:
+            file.write(b"hello")
+            file.seek(0)
+            words = [*NGKHOOK, "-t", "0", "ec:", "h"]
+            done = subprocess.run(
+                words, env=variables(self.path), stdin=file, capture_output=True, timeout=DEADLINE
+            )
+        self.assertEqual((0, b"hello", b""), (done.returncode, done.stdout, done.stderr))
+
+    def test_closed_streams(self) -> None:
+        """No socket takes the place of a standard stream that is closed."""
+        for closed, code, out, err in (
+            ("0<&-", 0, b"", b""),
+            ("1>&-", 71, b"", b"ngkhook: Bad file descriptor\n"),
+            ("2>&-", 0, b"hello", b""),
+        ):
+            shell = ("sh", "-c", f'exec "$@" {closed}', "sh", *NGKHOOK)
+            done = run(self.path, shell, "ec:", "h", given=b"hello")
+            self.assertEqual((code, out, err), done, closed)
+
+    def test_long_line(self) -> None:
+        """A line too long for a packet is refused like one, and takes no more memory."""
+        for size in (70_000, 300_000, 1_000_000):
+            code, out, err = self.hook("-L", "ec:", "h", given=bytes(size) + b"\nshort\n")
+            self.assertEqual((71, b"short\n"), (code, out))
+            self.assertEqual(b"ngkhook: writing to hook: Message too long\n", err)
 
     def test_stdin_out(self) -> None:
         """-S writes to descriptor 0, which may be a socket."""

@@ -46,10 +46,13 @@ class ShapeTests(SynchronousTestCase):
         for shape, text in (
             ("", ""),
             ("<int32>", "1"),
+            ('nothing | "<string>"', ""),
             ("inet/<a.b.c.d>:<port> | inet6/[<addr>%<scope>]:<port>", "inet/127.0.0.1:9000"),
             ('{ type="<string up to 31>" n=<uint32> }', '{ type="text" n=1 }'),
             ("{ a=[ <hex8> ... ] b=[ <uint8> x 64 ] } | { <option> }", "{ a=[ 0x1 ] b=[ 1 ] }"),
             ("{ a={ x=1 | 2 } } | 3", "{ a={ x=1 | 2 } }"),
+            ("{ <option>=<value> } | { level=<int32> }", "{ so_reuseaddr=1 }"),
+            ("{ <option> } | { level=<int32> }", "{ so_reuseaddr }"),
         ):
             self.assertEqual(text, example(shape))
 
@@ -126,6 +129,7 @@ class CompletionTests(DaemonCase):
         """Types for mkpeer, hooks for connect and rmhook."""
         self.assertEqual(["hole", "hub"], self.offered("mkpeer wide: h"))
         self.assertEqual(["left2right"], self.offered("mkpeer wide: tee a left2"))
+        self.assertEqual(["one"], self.offered("mkpeer wide: one2many a on"))  # of which is none
         self.assertIn("right2left", self.offered("connect wide: both: x right2"))
         self.assertEqual(["right"], self.offered("rmhook both: righ")[:1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -200,6 +201,25 @@ class SaveTests(SynchronousTestCase):
         self.assertEqual(before.split("\n"), lines)
         self.assertIn("an accepted connection", now)
 
+    def test_unconfigured(self) -> None:
+        """A ksocket of which nothing was configured is saved: only the mark says accepted."""
+        graph = "mkpeer hub a b\nname a fan\nmkpeer fan: ksocket x local/stream/0\n"
+        self.assertIn("ksocket x", self.round_trip(graph).replace("right", "x"))
+
+    def test_paths(self) -> None:
+        """Paths of files and local sockets are saved in full: they hold in any directory."""
+        folder = tempfile.TemporaryDirectory(prefix="ngk")
+        self.addCleanup(folder.cleanup)
+        Path(folder.name, "own.pem").write_bytes(pem_of(SERVER))
+        here = folder.name.lstrip("/")  # daemons in tests begin in /
+        text = self.round_trip(
+            "mkpeer hub a b\nname a fan\nmkpeer fan: ksocket t inet/stream/tls\n"
+            "mkpeer fan: ksocket l local/dgram/0\n"
+            f'msg fan:t settls {{ cert="{here}/own.pem" }}\nmsg fan:l bind local/"{here}/own"\n'
+        )
+        self.assertIn(f'msg fan:t settls {{ cert="{folder.name}/own.pem" }}\n', text)
+        self.assertIn(f'msg fan:l bind local/"{folder.name}/own"\n', text)
+
     def test_programs(self) -> None:
         """A program's node, and its link, are left out, and that is said."""
         with Daemon("mkpeer hub a b\nname a fan\nmsg a setpersistent\n") as running:
@@ -211,6 +231,49 @@ class SaveTests(SynchronousTestCase):
         self.assertIn("# left out: a program at fan:probe\n", now)
         lines = [line for line in now.split("\n") if not line.startswith("# left out")]
         self.assertEqual(before.split("\n"), lines)
+
+    def test_held_by_program(self) -> None:
+        """What ends with a program is left out with it; what lives on is made, and loads."""
+        with Daemon() as running, connect(None, running.path) as node:
+            for kind, ours, theirs in (
+                ("ksocket", "k", "inet/dgram/udp"), ("tee", "t", "left"),
+                ("hub", "h", "a"), ("hub", "p", "b"),
+            ):  # fmt: skip
+                arg = f'{{ type="{kind}" ourhook="{ours}" peerhook="{theirs}" }}'
+                node.send_ascii_msg(".", f"mkpeer {arg}")
+            node.send_ascii_msg("k", "bind inet/127.0.0.1:0")
+            node.send_ascii_msg("h", 'name { name="fleeting" }')
+            node.send_ascii_msg("p", 'name { name="lasting" }')
+            node.send_ascii_msg("p", "setpersistent")
+            text = self.saved(running)
+        self.assertEqual(3, text.count("which a program alone holds"), text)
+        self.assertIn("# left out: fleeting: (hub), which a program alone holds\n", text)
+        lines = [line for line in text.split("\n") if not line.startswith("# left out")]
+        with Daemon(text) as second:
+            self.assertEqual(lines, self.saved(second).split("\n"))
+        self.assertIn("name boot lasting", lines)
+
+    def test_named_by_connection(self) -> None:
+        """A node with a name that ends with an accepted connection is left out as well."""
+        address = f"ngk-{os.getpid()}"
+        graph = (
+            "mkpeer hub b b\nname b door\nmkpeer door: ksocket l local/stream/0\n"
+            f'msg door:l bind local/"\\x00{address}"\nmsg door:l listen 5\n'
+        )
+        with (
+            Daemon(graph) as running, connect(None, running.path) as node,
+            socket.socket(socket.AF_UNIX) as client,
+        ):  # fmt: skip
+            before = self.saved(running)
+            node.send_ascii_msg("door:l", "accept")
+            client.connect(f"\0{address}")
+            path, _ = node.recv_msg(10)
+            for words in (["mkpeer", path, "tee", "x", "left"], ["name", f"{path}x", "tap"]):
+                self.assertEqual((0, ""), ngkctl(running.path, *words))
+            now = self.saved(running)
+        kept = [line for line in now.split("\n") if not line.startswith("# left out")]
+        self.assertEqual(before.split("\n"), kept)
+        self.assertIn("# left out: tap: (tee), what hangs on one\n", now)
 
     def test_to_file(self) -> None:
         """With a name the text goes to that file, which ngkctl -f reads."""
@@ -226,6 +289,9 @@ class SaveTests(SynchronousTestCase):
             node.bind("line\nfeed")
             node.send_ascii_msg(".", 'mkpeer { type="hub" ourhook="a" peerhook="b" }')
             node.send_ascii_msg("a", 'name { name="a\\nb" }')
+            left = "# left out: a?b: (hub), which a program alone holds\n"
+            self.assertEqual(f"# Made by ngkctl save.\n{left}", self.saved(running))
+            node.send_ascii_msg("a", "setpersistent")
             code, text = ngkctl(running.path, "save")
         self.assertEqual(71, code)
         self.assertIn("cannot be written in a command file", text)

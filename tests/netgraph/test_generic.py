@@ -278,8 +278,36 @@ class ControlTests(GraphTests):
         self.add(NodeType("two", 5, Two))
         self.ngctl("mkpeer two t left")
         told = Struct(Description).unpack(self.ask("t", 1 | READS, cookie=CONTROL_COOKIE))
-        self.assertEqual(["left", "right"], told.hooks)
+        self.assertEqual((["left", "right"], ""), (told.hooks, told.hookform))
         self.assertEqual(EINVAL, self.errno("mkpeer two u up"))
+
+    def test_describe_form(self) -> None:
+        """A type with hooks of any name says so; one may say in words which names they have."""
+
+        class Numbered(Node):
+            hook_form = "a number"
+
+        self.add(NodeType("numbered", 5, Numbered))
+        for kind, form in (("hub", "any name"), ("numbered", "a number")):
+            data = self.ask("ks:", 1 | READS, STRING.pack(kind), CONTROL_COOKIE)
+            told = Struct(Description).unpack(data)
+            self.assertEqual((kind, [], form), (told.type, told.hooks, told.hookform))
+
+    def test_describe_other(self) -> None:
+        """Any node describes any type, which is not used by that; ENOENT if there is none."""
+        told = self.ask("ks:", 1 | READS, STRING.pack("train"), CONTROL_COOKIE)
+        self.assertEqual("train", Struct(Description).unpack(told).type)
+        self.assertNotIn("train", self.graph.types)
+        arg = STRING.pack("bus")
+        self.assertEqual(ENOENT, self.tell("ks:", 1 | READS, arg, CONTROL_COOKIE))
+        self.assertEqual(EINVAL, self.tell("ks:", 1 | READS, b"train", CONTROL_COOKIE))
+        row = CONTROL.rows.named("describe")
+        assert row is not None and row.arg is not None
+        for text, data in (("", b""), ('"hub"', b"hub\0")):
+            self.assertEqual(
+                (data, text),
+                (row.arg.pack(row.arg.parse(text)), row.arg.unparse(row.arg.unpack(data))),
+            )
 
     def test_hookstats(self) -> None:
         """What was sent out of each hook and lost, newest first."""

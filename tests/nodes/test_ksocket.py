@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno as e
+import os
 import socket
 import struct
 import sys
@@ -227,9 +228,55 @@ class MessageTests(ReactiveCase):
         """What was set is told as messages that set it again."""
         self.run_lines("msg .:u setopt { so_reuseaddr=1 }", "msg .:u bind inet/127.0.0.1:0")
         self.assertEqual(
-            ["msg . setopt { level=65535 name=4 value=[ 0x1 ] }", "msg . bind inet/127.0.0.1"],
+            ["msg . setopt { so_reuseaddr=1 }", "msg . bind inet/127.0.0.1"],
             self.node(".:u").config(),
         )
+
+    def test_config_words(self):
+        """An option is told in words where they have the same bytes, else in numbers."""
+        for given, told in {
+            "{ level=0xffff name=4 value=[ 1 ] }": "{ so_reuseaddr=1 }",
+            "{ level=0xffff name=4 value=[ 2 ] }": "{ level=65535 name=4 value=[ 0x2 ] }",
+            "{ so_rcvbuf=0x20000 }": "{ so_rcvbuf=131072 }",
+            "{ so_rcvtimeo=1.5 }": "{ so_rcvtimeo=1.5 }",
+            "{ so_linger=5 }": "{ so_linger=5 }",
+            "{ level=0xffff name=0x80 value=[ 1 4=5 7=0 8=1 ] }":
+                "{ level=65535 name=128 value=[ 0x1 4=0x5 8=0x1 ] }",
+            "{ ip_multicast_if=lo }": "{ ip_multicast_if=lo }",
+            "{ ip_multicast_if=127.0.0.1 }": "{ ip_multicast_if=127.0.0.1 }",
+        }.items():  # fmt: skip
+            self.run_lines(f"msg .:u setopt {given}")
+            self.assertEqual(f"msg . setopt {told}", self.node(".:u").config()[-1])
+            self.assertEqual(SOCKOPT.pack(SOCKOPT.parse(given)), SOCKOPT.pack(SOCKOPT.parse(told)))
+
+    def test_config_groups(self):
+        """A group that was left is not told, one that was joined again is."""
+        one, two = (f"msg . setopt {{ ip_add_membership=239.1.1.{n}%lo }}" for n in (1, 2))
+        for number in (1, 2):
+            self.run_lines(f'msg .:u setopt {{ ip_add_membership="239.1.1.{number}%lo" }}')
+        self.assertEqual([one, two], self.node(".:u").config())
+        self.run_lines('msg .:u setopt { ip_drop_membership="239.1.1.1%lo" }')
+        self.assertEqual([two], self.node(".:u").config())
+        self.run_lines('msg .:u setopt { ip_add_membership="239.1.1.1%lo" }')
+        self.assertEqual([two, one], self.node(".:u").config())
+
+    def test_config_refused(self):
+        """A connect that was refused is not told: what the socket was connected to, it still is."""
+        _, address = self.udp()
+        self.run_lines(f"msg .:u connect {address}")
+        self.assertEqual(e.EACCES, self.errno("msg .:u connect inet/255.255.255.255:9"))
+        self.assertEqual([f"msg . connect {address}"], self.node(".:u").config())
+        self.assertEqual(address, self.ask(".:u", "getpeername"))
+
+    def test_config_paths(self):
+        """A relative path is told in full: the file may be read in another directory."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        self.net.shared["directory"] = os.path.abspath(folder)
+        self.net.shared.pop("kpi", None)
+        self.run_lines("mkpeer ksocket p local/dgram/0", 'msg .:p bind local/"x"')
+        full = os.path.join(os.path.abspath(folder), "x")
+        self.assertEqual([f'msg . bind local/"{full}"'], self.node(".:p").config())
 
     def test_status(self):
         """The status tells kind, state, addresses, counters, queues and the last error."""

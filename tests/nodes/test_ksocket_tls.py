@@ -310,7 +310,7 @@ class ConnectionTests(TLSCase):
         await self.accept()
         self.assertEqual(0, await self.answer(token))
         self.assertEqual(e.EISCONN, self.errno(f"msg .:s {self.options()}"))
-        self.assertEqual([], self.node(".:s").config())
+        self.assertEqual(["# accepted"], self.node(".:s").config())
         self.run_lines("rmhook c", "rmhook s")
         token = self.dial(address, minversion="1.3")
         node = self.node(".:c")
@@ -420,7 +420,7 @@ class FileTests(TLSCase):
     """Files of certificates."""
 
     def test_config(self):
-        """What was set is told as a message that sets it again: the paths, as they were given."""
+        """What was set is told as a message that sets it again: paths in full, in any directory."""
         self.net.shared["directory"] = os.fsencode(self.folder)
         line = (
             'settls { cert="server.pem" ca="ca.pem" verify=0 servername="x.org" '
@@ -431,6 +431,8 @@ class FileTests(TLSCase):
         self.run_lines("msg .:a setopt { so_reuseaddr=1 }", "msg .:a listen 5")
         config = self.node(".:a").config()
         self.assertEqual(["setopt", "settls", "bind", "listen"], [c.split()[2] for c in config])
+        for name in ("server.pem", "ca.pem", "keys.log"):
+            line = line.replace(name, os.path.join(self.folder, name))
         self.assertEqual(f"msg . {line}", config[1])
         self.run_lines(f"mkpeer ksocket b {TLS}")
         self.run_lines(*(text.replace("msg . ", "msg .:b ") for text in config))

@@ -44,6 +44,7 @@ class Bridge(Node):
     """A node that sends frames where their destination is."""
 
     hook_names = ("link0", "link1", "link2", "link3", "uplink1")  # some of them, to complete words
+    hook_form = "link0, link1...; uplink1, uplink2..."
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,13 +25,14 @@ from ngksock.nodes.ksocket.accepted import ACCEPTED, Accepted
 from ngksock.nodes.ksocket.address import SOCKADDR, SockAddr
 from ngksock.nodes.ksocket.datapath import OWN_COOKIE, DataPath
 from ngksock.nodes.ksocket.describe import describe
-from ngksock.nodes.ksocket.family import Kind
+from ngksock.nodes.ksocket.family import LOCAL, Kind
 from ngksock.nodes.ksocket.option import (
     OPTION_NAME,
     SOCKOPT,
     SOCKOPT_REPLY,
     OptionName,
     Sockopt,
+    in_words,
 )
 from ngksock.nodes.ksocket.tags import COOKIE
 from ngksock.nodes.ksocket.tls import GETTLS, SETTLS, TLSOptions, TLSState, check_tls
@@ -39,7 +40,11 @@ from ngksock.plugin import NodeType
 
 __all__ = ["COOKIE", "KSocket", "kpi_of", "ksocket"]
 
-MEMBERSHIPS: Final = {(0, 12), (0, 13), (41, 12), (41, 13)}
+ACCEPTED_MARK: Final = "# accepted"
+"""The first line that `config` tells of a connection that was accepted."""
+LEAVES: Final = {(0, 13): (0, 12), (41, 13): (41, 12)}
+"""Options by which a group is left, and those by which it was joined."""
+MEMBERSHIPS: Final = {*LEAVES, *LEAVES.values()}
 """Options that add up: each group is joined and left by itself."""
 REPLY_SPACE: Final = 1024
 """Largest option value ``getopt`` returns (§1.2)."""
@@ -62,6 +67,8 @@ class KSocket(DataPath):
     ``accept`` made has one already and takes any name.  It ends with its hook,
     when both directions of a connection have ended, or on its socket's error.
     """
+
+    hook_form = "family/type/protocol, as inet/dgram/udp; any name if it was accepted"
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +137,14 @@ class KSocket(DataPath):
 
     def _remember(self, command: str, text: str, which: object = None) -> None:
         """Keep what `config` tells; of a command, and of *which* it is about, the last counts."""
+        self.settings.pop((command, which), None)  # in the order of what counts
         self.settings[command, which] = text
+
+    def _full(self, to: SockAddr) -> SockAddr:
+        """Return *to* as it is true in any directory: a relative path made absolute."""
+        if to.family != LOCAL or self.so is None:
+            return to
+        return SockAddr(LOCAL, self.so.kpi.paths.absolute(to.host(LOCAL)))
 
     @command(1, arg=SOCKADDR)
     def bind(self, to: SockAddr) -> None:
@@ -138,7 +152,7 @@ class KSocket(DataPath):
         name = to.host(self._kind().family)
         if not self.graph.checking:
             self._socket().bind(name)
-        self._remember("bind", to.text())
+        self._remember("bind", self._full(to).text())
 
     @command(2, arg=INT32)
     def listen(self, backlog: int) -> None:
@@ -181,14 +195,17 @@ class KSocket(DataPath):
         so = self._socket()
         if self._connecting is not None:
             raise OSError(EALREADY, f"ksocket {self!r} is connecting already")
-        self._target = to.text()
-        self._remember("connect", self._target)
+        begun: OSError | None = None
         try:
             so.connect(name, MSG_DONTWAIT)
         except OSError as error:
-            if error.errno == EINPROGRESS:
-                self._connecting = reply
-            raise
+            if error.errno != EINPROGRESS:
+                raise  # what it was connected to, if it was, it still is
+            begun, self._connecting = error, reply
+        self._target = to.text()
+        self._remember("connect", self._full(to).text())
+        if begun is not None:
+            raise begun
 
     @command(5, resp=SOCKADDR)
     def getname(self) -> SockAddr:
@@ -210,9 +227,11 @@ class KSocket(DataPath):
         host = host_option(option.level, option.name)
         if not self.graph.checking:
             host.set(self._socket(), option.value)
-        joins = (option.level, option.name) in MEMBERSHIPS
-        which = (option.level, option.name, option.value if joins else b"")
-        self._remember("setopt", SOCKOPT.unparse(option), which)
+        number = (option.level, option.name)
+        if number in LEAVES and self.settings.pop(("setopt", (*LEAVES[number], option.value)), ""):
+            return  # as if it had not been joined
+        which = (*number, option.value if number in MEMBERSHIPS else b"")
+        self._remember("setopt", in_words(option), which)
 
     @command(8, arg=OPTION_NAME, resp=SOCKOPT_REPLY)
     def getopt(self, option: OptionName) -> Sockopt:
@@ -240,7 +259,9 @@ class KSocket(DataPath):
         check_tls(self._kind())
         config = options.config()
         if not self.graph.checking:
-            settls(self._socket(), config)
+            so = self._socket()
+            settls(so, config)
+            options = options.absolute(so.kpi.paths.absolute)
         elif self._begun:
             raise OSError(EINVAL, "TLS is configured before listen or connect")
         self._config = config
@@ -292,10 +313,11 @@ class KSocket(DataPath):
         return 0 if self.so is None else self.so.sndbytes - self.so.sndcount
 
     def config(self) -> list[str]:
-        """Return the options, then the addresses, as messages."""
+        """Return the options, then the addresses, as messages; a mark before those accepted."""
         order = ["setopt", "settls", "bind", "listen", "connect"]
         lines = sorted(self.settings.items(), key=lambda line: order.index(line[0][0]))
-        return [f"msg . {name} {text}" for (name, _), text in lines]
+        mark = [ACCEPTED_MARK] if self.cloned else []
+        return mark + [f"msg . {name} {text}" for (name, _), text in lines]
 
     def status(self) -> str:
         """Return state, addresses, queues and counters in words."""

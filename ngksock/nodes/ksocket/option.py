@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from errno import EINVAL, ENOENT
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 from ngksock.kpi.sockopt import WORDS
 from ngksock.netgraph.layout import Int32, Lexer, ParseError, ParseType, Reader, Rest, Seen, Struct
 
-__all__ = ["OPTION_NAME", "SOCKOPT", "SOCKOPT_REPLY", "OptionName", "Sockopt"]
+__all__ = ["OPTION_NAME", "SOCKOPT", "SOCKOPT_REPLY", "OptionName", "Sockopt", "in_words"]
 
 
 @dataclass
@@ -89,7 +90,7 @@ class SockoptType(ParseType[Sockopt]):
         return self._form.read(data, {})
 
     def shape(self) -> str:
-        return f"{self._form.shape()} | {{ <option>=<value> }}"
+        return f"{{ <option>=<value> }} | {self._form.shape()}"
 
 
 class OptionNameType(ParseType[OptionName]):
@@ -118,9 +119,22 @@ class OptionNameType(ParseType[OptionName]):
         return self._form.read(data, {})
 
     def shape(self) -> str:
-        return f"{self._form.shape()} | {{ <option> }}"
+        return f"{{ <option> }} | {self._form.shape()}"
 
 
 SOCKOPT: Final = SockoptType()
 SOCKOPT_REPLY: Final = Struct(Sockopt)
 OPTION_NAME: Final = OptionNameType()
+
+_BY_NUMBER: Final = {(option.level, option.number): option for option in WORDS.values()}
+
+
+def in_words(option: Sockopt) -> str:
+    """Return *option* as ``{ word=value }`` if that means the same bytes, else in numbers."""
+    known = _BY_NUMBER.get((option.level, option.name))
+    if known is not None:
+        with suppress(OSError):  # the value is of another length, or cannot be written
+            text = f"{{ {known.word}={known.decode(option.value)} }}"
+            if SOCKOPT.parse(text) == option:
+                return text
+    return SOCKOPT.unparse(option)

@@ -7,7 +7,8 @@ so in strings here, a character is a byte; what is within the bytes is utf-8.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from errno import EINVAL, EOPNOTSUPP
 from typing import Annotated, Final
 
@@ -19,6 +20,7 @@ from ngksock.nodes.ksocket.family import Kind, family_name
 __all__ = ["GETTLS", "SETTLS", "TLSOptions", "TLSState", "check_tls", "tls_words"]
 
 VERIFY: Final = {-1: None, 0: False, 1: True}
+PATHS: Final = ("cert", "key", "ca", "certdir", "keylog")
 
 
 class Usual(IntType):
@@ -75,6 +77,14 @@ class TLSOptions:
         )
         config.check_connect()
         return config
+
+    def absolute(self, full: Callable[[bytes], bytes]) -> TLSOptions:
+        """Return this with its paths made absolute by *full*: true in any directory."""
+        copy = replace(self)
+        for name in PATHS:
+            if path := getattr(self, name):
+                setattr(copy, name, full(path.encode("latin-1")).decode("latin-1"))
+        return copy
 
 
 @dataclass

@@ -59,7 +59,7 @@ class Connection(FileDescriptor):
         self.attachment: Attachment | None = None
         self.events: socket.socket | None = None
         self.timer: IDelayedCall | None = server.clock.callLater(HELLO_SECONDS, self._silent)
-        self.closed = False
+        self.closed = self.told = False
         self.reactor.addReader(self)
 
     @property
@@ -80,8 +80,8 @@ class Connection(FileDescriptor):
         try:
             # Without room for them, descriptors that are sent along are closed by the system.
             raw, _, flags, _ = self.sock.recvmsg(ngd.CALL_MAX + 1)
-        except BlockingIOError:
-            return
+        except (BlockingIOError, ConnectionResetError):
+            return  # reset: it went without reading a reply; calls it had sent may follow
         except OSError:
             raw, flags = b"", 0
         if not raw:
@@ -94,7 +94,9 @@ class Connection(FileDescriptor):
             return
         if self.kind == 0 and call.op != ngd.HELLO:
             self._malformed("a call before HELLO")
-        elif flags & socket.MSG_TRUNC or len(call.payload) > ngd.PAYLOAD_MAX:
+            return
+        self.server.sweep(self)
+        if flags & socket.MSG_TRUNC or len(call.payload) > ngd.PAYLOAD_MAX:
             self._reply(call, errno.EMSGSIZE)
         elif call.op == ngd.HELLO:
             self._welcome(call)
@@ -111,7 +113,7 @@ class Connection(FileDescriptor):
         try:
             body = self._call(call)
         except OSError as error:
-            code = error.errno or errno.EIO
+            code = _number(error)
         except Exception:
             code = self._bug(call)
         self._reply(call, code, body)
@@ -123,7 +125,8 @@ class Connection(FileDescriptor):
             welcome, theirs = self._hello(call.payload)
             body = welcome.pack()
         except OSError as error:
-            code = error.errno or errno.EIO
+            code = _number(error)
+            self._refused(error)
             body = ngd.SERVED if code == errno.EPROTO else b""
         except Exception:
             code = self._bug(call)
@@ -146,6 +149,12 @@ class Connection(FileDescriptor):
         finally:
             if theirs is not None:
                 theirs.close()
+
+    def _refused(self, error: OSError) -> None:
+        """Log that the client was not let in, once however often it tries."""
+        if not self.told and not self.kind:
+            self.told = True
+            _log.info("{peer}: HELLO refused: {why}", peer=self.peer, why=error.strerror)
 
     def _bug(self, call: ngd.Call) -> int:
         """Log what no call should raise, and return what the client is told of it."""
@@ -310,3 +319,9 @@ class Connection(FileDescriptor):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def _number(error: OSError) -> int:
+    """Return what the client is told: EIO for what some node raises that is no errno."""
+    code = error.errno
+    return code if isinstance(code, int) and 0 < code < 1 << 31 else errno.EIO

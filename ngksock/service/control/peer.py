@@ -43,7 +43,7 @@ class Peer(NamedTuple):
 
     def may_control(self, group: int | None) -> bool:
         """Say whether he may have a control socket: root, ourselves, or the *group*."""
-        return self.uid in (0, os.getuid()) or (group is not None and group in self.groups)
+        return self.uid in (0, os.geteuid()) or (group is not None and group in self.groups)
 
     def __str__(self) -> str:
         return f"process {self.pid} of user {self.uid}"

@@ -19,6 +19,7 @@ from ngksock import ngd
 from ngksock.errors import words
 from ngksock.kpi.local import Paths
 from ngksock.netgraph import Graph
+from ngksock.service.control.alone import alone
 from ngksock.service.control.connection import Connection
 from ngksock.service.control.peer import Peer
 
@@ -32,11 +33,15 @@ _log: Final = Logger(namespace="ngksock.control")
 CONNECTIONS_MAX: Final = 4096
 RESERVE: Final = 128
 """Descriptors that are kept from clients: a connection takes two."""
+SPARE: Final = 32
+"""Those of them that go to clients beyond the limit, for each of which HELLO is ENOBUFS."""
 BACKLOG: Final = 4096
 """Clients that wait to be accepted; one that does not wait gets EAGAIN beyond."""
 LEFT_MAX: Final = 1 << 16
 """More calls than a client that has ended can have left behind."""
 RETRY_SECONDS: Final = 1.0
+TELL_SECONDS: Final = 60.0
+"""How long the log is spared another word about clients that wait."""
 _TRY_AGAIN: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
 _PATH_MAX: Final = 107
 """The bytes of a path that a local address has room for."""
@@ -74,8 +79,7 @@ class ControlServer(FileDescriptor):
         self.connections: dict[Connection, None] = {}
         self.attachments: dict[int, Attachment] = {}
         self._retry: IDelayedCall | None = None
-        self._short = False
-        self._ends = select.poll()  # tells of connections that have ended
+        self._tell_from = 0.0
         self._by_number: dict[int, Connection] = {}
         self._sweeping = False
         self._paths = Paths(b"/")
@@ -83,12 +87,14 @@ class ControlServer(FileDescriptor):
             raise OSError(errno.ENAMETOOLONG, f"a socket's path has at most {_PATH_MAX} bytes")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            self._ends = select.epoll()  # tells of connections that have ended
             self.sock.setblocking(False)
-            self._paths.bind(self.sock, self.path, 0o600)
-            self.sock.listen(BACKLOG)
+            with alone(os.path.dirname(self.path)):
+                self._paths.bind(self.sock, self.path, 0o600)
+                self.sock.listen(BACKLOG)
         except BaseException:
-            self.sock.close()
             self._release()
+            self.sock.close()
             raise
         self.reactor.addReader(self)
 
@@ -117,12 +123,14 @@ class ControlServer(FileDescriptor):
     def doRead(self) -> None:
         """Take one client in; more are taken in the next turns."""
         try:
+            # Who says nothing takes a descriptor too: the graph's own are kept from him.
+            if len(self.connections) >= connections_max() + SPARE:
+                raise OSError(errno.EMFILE, "the rest are not for clients")
             sock, _ = self.sock.accept()
         except OSError as error:
             if error.errno not in _TRY_AGAIN:
                 self._ran_short(error.errno or errno.EMFILE)
             return
-        self._short = False
         try:
             connection = Connection(self, sock, Peer.of(sock))
         except OSError:
@@ -130,7 +138,7 @@ class ControlServer(FileDescriptor):
             return
         self.connections[connection] = None
         self._by_number[sock.fileno()] = connection
-        self._ends.register(sock, select.POLLRDHUP)
+        self._ends.register(sock, select.EPOLLRDHUP)
 
     def connectionLost(self, reason: Failure) -> None:
         self.close()
@@ -139,21 +147,27 @@ class ControlServer(FileDescriptor):
 
     def admit(self, connection: Connection, kind: int) -> None:
         """
-        Let a connection in, after whatever has ended before it is cleared away.
+        Let a connection in.
 
         Raises:
             OSError: EPERM, not this user.  ENOBUFS, there are too many.
         """
-        self._sweep(connection)
         if kind == ngd.CONTROL and not connection.peer.may_control(self.group):
             raise OSError(errno.EPERM, "control sockets are for the daemon's own user")
-        if len(self.connections) > (most := connections_max()):
+        # Those without a HELLO do not count: they end by themselves, and few fit beyond these.
+        most = connections_max()
+        if sum(1 for other in self.connections if other.kind) >= most:
             raise OSError(errno.ENOBUFS, f"{most} connections are the most there are")
 
-    def _sweep(self, but: Connection) -> None:
-        """Do the last calls of connections that have ended, and close them."""
+    def sweep(self, but: Connection) -> None:
+        """
+        Do the last calls of connections that have ended, and close them.
+
+        Before each call of another: on FreeBSD whoever closes a socket knows
+        that its node is gone, and its name free, when that returns.
+        """
         if self._sweeping:
-            return  # one of those calls is a HELLO
+            return  # it is one of those calls
         self._sweeping = True
         try:
             for number, _ in self._ends.poll(0):
@@ -185,10 +199,11 @@ class ControlServer(FileDescriptor):
             self._retry.cancel()
             self._retry = None
         self.reactor.removeReader(self)
+        self._release()  # while it answers: what is stale another may replace meanwhile
         self.sock.close()
-        self._release()
         for connection in list(self.connections):
             connection.close()
+        self._ends.close()
 
     def _release(self) -> None:
         with suppress(OSError):  # whoever starts next finds it stale
@@ -196,8 +211,9 @@ class ControlServer(FileDescriptor):
 
     def _ran_short(self, code: int) -> None:
         """No descriptor for a client: he waits in the backlog, and we do not spin."""
-        if not self._short:
-            self._short = True
+        now = self.clock.seconds()
+        if now >= self._tell_from:
+            self._tell_from = now + TELL_SECONDS
             _log.warn("cannot accept a client: {why}; it waits", why=words(code))
         self.reactor.removeReader(self)
         self._retry = self.clock.callLater(RETRY_SECONDS, self._go_on)
