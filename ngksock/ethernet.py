@@ -7,10 +7,22 @@ and a tag, 2 bytes each), 2 bytes ethertype, payload.
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import Final
 
-__all__ = ["BROADCAST", "HEADER", "TAG", "VLAN_PROTOCOLS", "is_group", "type_offset"]
+__all__ = [
+    "ADDRESSES",
+    "BROADCAST",
+    "HEADER",
+    "TAG",
+    "VLAN_PROTOCOLS",
+    "is_group",
+    "too_short",
+    "type_offset",
+]
 
+ADDRESSES: Final = 12
+"""Bytes of both addresses: behind them is the first tag, or the ethertype."""
 HEADER: Final = 14
 """Bytes of a header without tags."""
 TAG: Final = 4
@@ -25,6 +37,11 @@ def is_group(address: bytes | memoryview) -> bool:
     return bool(address[0] & 1)
 
 
+def too_short(size: int, header: int = HEADER) -> OSError:
+    """Return the error (EINVAL) for a frame of *size* bytes that ends within its header."""
+    return OSError(EINVAL, f"a frame of {size} bytes is too short: its header has {header}")
+
+
 def type_offset(
     frame: bytes | memoryview, protocols: frozenset[int] = VLAN_PROTOCOLS
 ) -> int | None:
@@ -37,7 +54,7 @@ def type_offset(
 
     None if the frame ends before it.
     """
-    at, end = 12, len(frame) - 2
+    at, end = ADDRESSES, len(frame) - 2
     while at <= end:
         if frame[at] << 8 | frame[at + 1] not in protocols:
             return at

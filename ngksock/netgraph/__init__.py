@@ -4,8 +4,9 @@ What a node type needs is here and in `ngksock.netgraph.layout`.
 """
 
 from ngksock.netgraph.command import Reply, Row, Rows, command, command_later, rows_of
+from ngksock.netgraph.fork import Fork, Forks
 from ngksock.netgraph.graph import Graph
-from ngksock.netgraph.hook import Hook, send_all
+from ngksock.netgraph.hook import Hook, Shares, send_all
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
@@ -16,6 +17,8 @@ __all__ = [
     "EOF",
     "FLOW_COOKIE",
     "Batch",
+    "Fork",
+    "Forks",
     "Graph",
     "Hook",
     "Item",
@@ -26,6 +29,7 @@ __all__ = [
     "Reply",
     "Row",
     "Rows",
+    "Shares",
     "Tag",
     "Timer",
     "command",

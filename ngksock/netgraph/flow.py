@@ -134,6 +134,10 @@ class Flow:
             return []
         return self.cut([hook for node in nodes for hook in node.hooks.values()])
 
+    def rerouted(self, node: Node) -> None:
+        """Send the waves that reach *node* again: packets take other ways within it now."""
+        self.renew(self.near((node,)))
+
     def renew(self, sinks: Iterable[Hook]) -> None:
         """Send the waves of *sinks* again; those that lost their link end."""
         for sink in sinks:

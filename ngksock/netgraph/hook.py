@@ -14,7 +14,7 @@ from ngksock.packet import Batch, Packet
 if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
 
-__all__ = ["Hook", "one_by_one", "send_all"]
+__all__ = ["Hook", "Shares", "one_by_one", "send_all"]
 
 RcvData = Callable[["Hook", Packet], None]
 RcvBatch = Callable[["Hook", Batch], None]
@@ -303,3 +303,20 @@ def send_all(hooks: Iterable[Hook], packet: Packet, but: Hook | None = None) -> 
             raise failed
         finally:
             failed = None  # its traceback holds this frame: no cycle for each loss
+
+
+class Shares(dict[Hook, Batch]):
+    """
+    What each hook gets of a batch that is being sorted: ``shares[hook].add(packet)``.
+
+    Each hook sees its packets in the order of the batch.
+    """
+
+    def __missing__(self, hook: Hook) -> Batch:
+        share = self[hook] = Batch()
+        return share
+
+    def send(self, batch: Batch) -> None:
+        """Send all shares; *batch* itself, which others may have too, where one is all of it."""
+        for hook, share in self.items():
+            hook.send_batch(batch if share == batch else share)

@@ -31,7 +31,8 @@ A hook that is removed takes its addresses along.
 
 An end-of-file mark from ``ether`` goes to all upper hooks, for it ends all their
 streams; one from an upper hook goes to ``ether``.  Back-pressure: a full sink
-beyond ``ether`` holds all upper hooks, one beyond an upper hook holds ``ether``.
+beyond ``ether`` holds all upper hooks; one beyond ``default``, or beyond a hook
+to which addresses are directed, holds ``ether``.
 
 It ends by ``shutdown``, or with its last hook.
 """
@@ -43,8 +44,8 @@ from errno import EINVAL, ENOBUFS, ENOENT
 from heapq import heappop, heappush
 from typing import Annotated, Final
 
-from ngksock.ethernet import HEADER
-from ngksock.netgraph import Batch, Hook, Node, Packet, command, send_all
+from ngksock.ethernet import HEADER, too_short
+from ngksock.netgraph import Batch, Hook, Node, Packet, Shares, command, send_all
 from ngksock.netgraph.layout import (
     Counted,
     Ether,
@@ -113,6 +114,7 @@ class Hooks:
     hooks: Annotated[list[HookInfo], Counted(HookInfo, "n")] = field(default_factory=list)
 
 
+DIRECT: Final = Struct(Direct)
 MACS: Final = Struct(Macs)
 
 
@@ -139,10 +141,6 @@ class Mac:
     def clear(self) -> None:
         """Reset the counters."""
         self.packets_in = self.bytes_in = self.packets_out = self.bytes_out = 0
-
-
-def _short(size: int) -> OSError:
-    return OSError(EINVAL, f"a frame of {size} bytes is too short: its header has {HEADER}")
 
 
 class MacFilter(Node):
@@ -192,7 +190,7 @@ class MacFilter(Node):
     def _upper(self, packet: Packet) -> Hook | None:
         """Count a frame that came by ``ether``, and return the hook it goes to."""
         if packet.len < HEADER:
-            raise _short(packet.len)
+            raise too_short(packet.len)
         mac = self.macs.get(bytes(packet.data[6:12]))
         if mac is None:
             return self.hooks.get(DEFAULT)
@@ -204,7 +202,7 @@ class MacFilter(Node):
         """Count a frame that goes to ``ether``; EINVAL if it is none."""
         if packet.len < HEADER:
             if not packet.eof:
-                raise _short(packet.len)
+                raise too_short(packet.len)
         elif self.macs and self.ether is not None:
             mac = self.macs.get(bytes(packet.data[:6]))
             if mac is not None:
@@ -228,33 +226,31 @@ class MacFilter(Node):
             self.ether.send_batch(batch if len(good) == len(batch) else good)
 
     def _spread(self, hook: Hook, batch: Batch) -> None:
-        """Give each upper hook its share of *batch*: the very object, if it is all of it."""
-        shares: dict[Hook, Batch] = {}
+        """Give each upper hook its share of *batch*."""
+        shares = Shares()
         for packet in batch:
             if packet.eof:
                 for upper in self._uppers():
-                    shares.setdefault(upper, Batch()).append(packet)
+                    shares[upper].append(packet)
                 continue
             try:
                 to = self._upper(packet)
             except OSError as error:
                 hook.peer.lost(error, ends=True)
                 continue
-            if to is None:
-                continue
-            share = shares.get(to)
-            if share is None:
-                share = shares[to] = Batch()
-            share.append(packet)
-            share.nbytes += packet.len
-        for upper, share in shares.items():
-            upper.send_batch(batch if len(share) == len(batch) else share)
+            if to is not None:
+                shares[to].add(packet)
+        shares.send(batch)
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Hold the hooks whose packets go out of *hook*."""
-        for other in self._uppers() if hook is self.ether else [self.ether]:
-            if other is not None:
+        if hook is self.ether:
+            for other in self._uppers():
                 other.send_flow(high)
+            return
+        upper: Upper = hook.private
+        if self.ether is not None and (upper.macs or hook.name == DEFAULT):
+            self.ether.send_flow(high)
 
     # -- messages -------------------------------------------------------------------------
 
@@ -264,8 +260,9 @@ class MacFilter(Node):
         self.macs.clear()
         for upper in self.numbers.values():
             upper.macs.clear()
+        self.graph.flow.rerouted(self)
 
-    @command(2, arg=Struct(Direct))
+    @command(2, arg=DIRECT)
     def direct(self, wanted: Direct) -> None:
         """Direct an address to the hook of that name; to ``default``: forget it."""
         if wanted.hookname == DEFAULT:
@@ -297,11 +294,13 @@ class MacFilter(Node):
             mac.upper.macs.discard(address)
             mac.upper = upper
         upper.macs.add(address)
+        self.graph.flow.rerouted(self)
 
     def _forget(self, address: bytes) -> None:
         mac = self.macs.pop(address, None)
         if mac is not None:
             mac.upper.macs.discard(address)
+            self.graph.flow.rerouted(self)
 
     @command(4, resp=MACS)
     def getmacs(self) -> Macs:
@@ -335,9 +334,8 @@ class MacFilter(Node):
         return Hooks(len(infos), infos)
 
     def config(self) -> list[str]:
-        kind = Struct(Direct)
         return [
-            f"msg . direct {kind.unparse(Direct(address, mac.upper.hook.name))}"
+            f"msg . direct {DIRECT.unparse(Direct(address, mac.upper.hook.name))}"
             for address, mac in sorted(self.macs.items(), key=lambda item: item[0])
         ]
 

@@ -148,9 +148,10 @@ class Patch(Node):
             raise OSError(
                 EINVAL, f'patch has no hook "{name}"; names of its hooks begin with in or out'
             )
-        taken = self.inner if name.startswith("in") else self.outer
-        if taken is not None:
-            raise OSError(EISCONN, f'"{name}" would be a second hook beside "{taken.name}"')
+        side = "in" if name.startswith("in") else "out"
+        for taken in self.hooks:
+            if taken.startswith(side):
+                raise OSError(EISCONN, f'"{name}" would be a second hook beside "{taken}"')
 
     def connect(self, hook: Hook) -> None:
         if hook.name.startswith("in"):
@@ -288,7 +289,7 @@ class Patch(Node):
     def disconnect(self, hook: Hook) -> None:
         if hook is self.inner:
             self.inner = None
-        else:
+        elif hook is self.outer:
             self.outer = None
         self._direct()
         super().disconnect(hook)

@@ -47,7 +47,7 @@ from __future__ import annotations
 from errno import EINVAL, ENETDOWN, EPROTONOSUPPORT
 from typing import Final
 
-from ngksock.netgraph import Batch, Hook, Node, Packet, command, send_all
+from ngksock.netgraph import Batch, Hook, Node, Packet, Shares, command, send_all
 from ngksock.netgraph.layout import STRING, quote
 from ngksock.plugin import NodeType
 
@@ -101,20 +101,19 @@ class Rfc1490(Node):
         out.send_data(packet)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
-        shares: dict[Hook, Batch] = {}
+        shares = Shares()
         for packet in batch:
             if packet.eof:
                 for out in self._ended(hook):
-                    shares.setdefault(out, Batch()).add(packet)
+                    shares[out].add(packet)
                 continue
             try:
                 out, wrapped = self._wrapped(hook, packet)
             except OSError as error:
                 hook.peer.drop(error.errno or EINVAL)
             else:
-                shares.setdefault(out, Batch()).add(wrapped)
-        for out, share in shares.items():
-            out.send_batch(share)
+                shares[out].add(wrapped)
+        shares.send(batch)
 
     def _wrapped(self, hook: Hook, packet: Packet) -> tuple[Hook, Packet]:
         """

@@ -37,7 +37,18 @@ from dataclasses import dataclass, field
 from errno import ENOENT
 from typing import Annotated, Final
 
-from ngksock.netgraph import Batch, Hook, Node, Packet, Tag, command, send_all
+from ngksock.netgraph import (
+    Batch,
+    Fork,
+    Forks,
+    Hook,
+    Node,
+    Packet,
+    Shares,
+    Tag,
+    command,
+    send_all,
+)
 from ngksock.netgraph.layout import (
     CountedBytes,
     FixedString,
@@ -82,22 +93,21 @@ HOOK_IN: Final = Struct(HookIn, loose=True)
 HOOK_OUT: Final = Struct(HookOut, loose=True)
 
 
-class Ways:
+class Ways(Fork):
     """
     The rules of one hook, made ready: its ``private``.
 
-    ``mark`` is the tag of what goes out of the hook, or None; ``match`` and
-    ``other`` are the hooks its packets go to, or None.
+    ``wanted`` says whether its packets are searched for tags, ``mark`` is the
+    tag of what goes out of the hook, or None.
     """
 
-    __slots__ = ("mark", "match", "other", "rule", "wanted")
+    __slots__ = ("mark", "rule", "wanted")
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.rule = HookIn(name)
         self.wanted = False
         self.mark: Tag | None = None
-        self.match: Hook | None = None
-        self.other: Hook | None = None
 
     def sort(self, packet: Packet) -> tuple[Hook | None, Packet]:
         """Return where *packet* goes, and what it becomes, before it goes out."""
@@ -126,30 +136,21 @@ class TagNode(Node):
 
     def __init__(self) -> None:
         super().__init__()
+        self.forks = Forks(self)
         self.marks: dict[str, HookOut] = {}
 
     def newhook(self, hook: Hook, name: str) -> None:
         hook.private = Ways(name)
 
     def connect(self, hook: Hook) -> None:
-        self._direct()
-
-    def _direct(self) -> None:
-        """Find the hooks that the rules name."""
-        flow = self.graph.flow
-        held = flow.near((self,))
-        for hook in self.hooks.values():
-            ways: Ways = hook.private
-            ways.match = self.hooks.get(ways.rule.if_match)
-            ways.other = self.hooks.get(ways.rule.if_not_match)
-        flow.renew(held)
+        self.forks.changed(hook.name)
 
     # -- packets --------------------------------------------------------------------------
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:
         ways: Ways = hook.private
         if packet.eof:
-            send_all(self._ends(ways), packet)
+            send_all(ways.both, packet)
             return
         out, packet = ways.sort(packet)
         if out is not None:
@@ -158,30 +159,24 @@ class TagNode(Node):
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         ways: Ways = hook.private
-        shares: dict[Hook, Batch] = {}
+        shares = Shares()
         for packet in batch:
             if packet.eof:
-                for out in self._ends(ways):
-                    shares.setdefault(out, Batch()).add(packet)
+                for out in ways.both:
+                    shares[out].add(packet)
                 continue
             way, packet = ways.sort(packet)
             if way is not None:
                 mark = way.private.mark
                 if mark is not None:
                     packet = _retagged(packet, (mark, *packet.tags))
-                shares.setdefault(way, Batch()).add(packet)
-        for out, share in shares.items():
-            out.send_batch(share)
-
-    def _ends(self, ways: Ways) -> tuple[Hook, ...]:
-        """Return the hooks that an end-of-file mark goes to: those its packets may go to."""
-        return tuple(dict.fromkeys(out for out in (ways.match, ways.other) if out is not None))
+                shares[way].add(packet)
+        shares.send(batch)
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Hold the hooks whose packets may go out of *hook*."""
         for other in list(self.hooks.values()):
-            ways: Ways = other.private
-            if hook is ways.other or (ways.wanted and hook is ways.match):
+            if hook in other.private.both:
                 other.send_flow(high)
 
     # -- messages ---------------------------------------------------------------------------
@@ -192,7 +187,7 @@ class TagNode(Node):
         ways: Ways = self._hook(rule.this_hook).private
         ways.rule = rule
         ways.wanted = bool(rule.tag_cookie or rule.tag_id)
-        self._direct()
+        self.forks.lead(ways, rule.if_match if ways.wanted else "", rule.if_not_match)
 
     @command(2, arg=NAME, resp=HOOK_IN)
     def gethookin(self, name: str) -> HookIn:
@@ -238,7 +233,8 @@ class TagNode(Node):
 
     def disconnect(self, hook: Hook) -> None:
         self.marks.pop(hook.name, None)
-        self._direct()
+        self.forks.forget(hook.private)
+        self.forks.changed(hook.name)
         super().disconnect(hook)
 
 

@@ -43,11 +43,12 @@ It ends by ``shutdown``, or with its last hook.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EEXIST, EINVAL, ENETDOWN, ENOENT, EOPNOTSUPP
 from typing import Annotated, Final
 
-from ngksock.ethernet import HEADER, TAG, VLAN_PROTOCOLS
+from ngksock.ethernet import ADDRESSES, HEADER, TAG, VLAN_PROTOCOLS, too_short
 from ngksock.netgraph import (
     FLOW_COOKIE,
     Batch,
@@ -55,6 +56,7 @@ from ngksock.netgraph import (
     Item,
     Node,
     Packet,
+    Shares,
     Tag,
     command,
     send_all,
@@ -75,7 +77,6 @@ from ngksock.plugin import NodeType
 COOKIE: Final = 1068486472
 BESIDE: Final = 1
 """Type of the packet tag that is a VLAN tag beside its frame."""
-ADDRESSES: Final = 12
 VID_MAX, PCP_MAX = 4095, 7
 ENCAP_FILTER, ENCAP_NOMATCH = 1, 2
 SPECIAL: Final = ("downstream", "nomatch")
@@ -101,14 +102,13 @@ class Filter:
 class Table:
     """All filters."""
 
-    # FreeBSD's reply has no padding behind the last filter.
-    n: UInt32 = field(default=0, metadata={"align": 2})
+    n: UInt32 = 0
     filter: Annotated[list[Filter], Counted(Filter, "n")] = field(default_factory=list)
 
 
 NAME: Final = FixedString(32)
 FILTER: Final = Struct(Filter)
-TABLE: Final = Struct(Table)
+TABLE: Final = Struct(Table, loose=True)  # no padding behind the last filter
 
 
 class Vlan(Node):
@@ -119,7 +119,8 @@ class Vlan(Node):
     def __init__(self) -> None:
         super().__init__()
         self.filters: dict[str, Filter] = {}
-        self.decap, self.encap, self.protocol = 0, ENCAP_FILTER, 0x8100
+        self.decap, self.encap = 0, ENCAP_FILTER
+        self.protocol = b"\x81\0"  # as a frame has it
         self.downstream: Hook | None = None
         self.nomatch: Hook | None = None
         self.outputs: dict[int, Hook] = {}  # by VLAN
@@ -129,12 +130,6 @@ class Vlan(Node):
             self.downstream = hook
         elif hook.name == "nomatch":
             self.nomatch = hook
-
-    def _direct(self) -> None:
-        """After a change of the filters decide which hooks get which VLANs."""
-        self.outputs = {entry.vid: self.hooks[name] for name, entry in self.filters.items()}
-        for name, hook in self.hooks.items():
-            hook.private = self.filters[name].tci if name in self.filters else None
 
     # -- frames ---------------------------------------------------------------------------
 
@@ -146,20 +141,19 @@ class Vlan(Node):
         out.send_data(packet)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
-        shares: dict[Hook, Batch] = {}
+        shares = Shares()
         for packet in batch:
             if packet.eof:
                 for out in self._ended(hook):
-                    shares.setdefault(out, Batch()).add(packet)
+                    shares[out].add(packet)
                 continue
             try:
                 out, packet = self._sort(hook, packet)
             except OSError as error:
                 hook.peer.drop(error.errno or EINVAL)
             else:
-                shares.setdefault(out, Batch()).add(packet)
-        for out, share in shares.items():
-            out.send_batch(share)
+                shares[out].add(packet)
+        shares.send(batch)
 
     def _sort(self, hook: Hook, packet: Packet) -> tuple[Hook, Packet]:
         """
@@ -170,20 +164,20 @@ class Vlan(Node):
                 EOPNOTSUPP, the hook it came from has no filter.
         """
         if packet.len < HEADER:
-            raise OSError(EINVAL, f"a frame of {packet.len} bytes is shorter than its header")
+            raise too_short(packet.len)
         out = self.downstream
         if hook is out:
             return self._upstream(packet)
         if hook is self.nomatch:
-            beside = _tag_beside(packet) if self.encap & ENCAP_NOMATCH else None
-            if beside is not None:
-                packet = self._inside(_alone(packet), beside)
+            if self.encap & ENCAP_NOMATCH:
+                packet = self._whole(packet)
         else:
             tci: bytes | None = hook.private
             if tci is None:
                 raise OSError(
                     EOPNOTSUPP, f'hook "{hook.name}" has no VLAN yet; send addfilter first'
                 )
+            packet = self._whole(packet)
             if self.encap & ENCAP_FILTER:
                 packet = self._inside(packet, tci)
             else:
@@ -200,9 +194,9 @@ class Vlan(Node):
             vlan = self.outputs.get(_vid(beside))
             if vlan is not None:
                 return vlan, _alone(packet)
-        elif frame[12] << 8 | frame[13] == self.protocol:
+        elif frame[ADDRESSES:HEADER] == self.protocol:
             if packet.len < HEADER + TAG:
-                raise OSError(EINVAL, f"a tagged frame of {packet.len} bytes is too short")
+                raise too_short(packet.len, HEADER + TAG)
             tci = bytes(frame[14:16])
             vlan = self.outputs.get(_vid(tci))
             if vlan is not None:
@@ -215,8 +209,12 @@ class Vlan(Node):
 
     def _inside(self, packet: Packet, tci: bytes) -> Packet:
         frame = bytes(packet)
-        tag = self.protocol.to_bytes(2, "big") + tci
-        return packet.replace(frame[:ADDRESSES] + tag + frame[ADDRESSES:])
+        return packet.replace(frame[:ADDRESSES] + self.protocol + tci + frame[ADDRESSES:])
+
+    def _whole(self, packet: Packet) -> Packet:
+        """Return *packet* with the tag beside it, if there is one, put into it."""
+        beside = _tag_beside(packet)
+        return packet if beside is None else self._inside(_alone(packet), beside)
 
     def _ended(self, hook: Hook) -> tuple[Hook, ...]:
         """Return the hooks that an end-of-file mark from *hook* goes to."""
@@ -226,10 +224,14 @@ class Vlan(Node):
 
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Hold the hooks whose frames go out of *hook*."""
-        if hook is self.downstream:
-            super().rcvflow(hook, high)
-        elif self.downstream is not None:
-            self.downstream.send_flow(high)
+        for other in list(self.hooks.values()):
+            ends = (hook, other)
+            if other is not hook and self.downstream in ends and all(map(self._used, ends)):
+                other.send_flow(high)
+
+    def _used(self, hook: Hook) -> bool:
+        """Tell whether frames go out of *hook* at all: a VLAN hook may have no filter."""
+        return hook.name in SPECIAL or hook.private is not None
 
     # -- messages ---------------------------------------------------------------------------
 
@@ -238,8 +240,9 @@ class Vlan(Node):
             super().rcvmsg(item, lasthook)
         elif lasthook is not None and lasthook is self.downstream:
             for name, hook in list(self.hooks.items()):
-                if name not in SPECIAL and hook.valid:
-                    self.graph.send_hook(hook, item.message)
+                if name not in SPECIAL:
+                    with suppress(OSError):  # most nodes do not understand it
+                        self.graph.send_hook(hook, item.message)
 
     @command(1, arg=FILTER)
     def addfilter(self, entry: Filter) -> None:
@@ -260,15 +263,22 @@ class Vlan(Node):
             raise OSError(EEXIST, f'hook "{entry.hook}" has a filter already; delfilter first')
         if vid in self.outputs:
             raise OSError(EEXIST, f'VLAN {vid} goes to hook "{self.outputs[vid].name}" already')
-        self.filters[entry.hook] = Filter(entry.hook, vid, vid, entry.pcp, entry.cfi)
-        self._direct()
+        self.filters[entry.hook] = entry = Filter(entry.hook, vid, vid, entry.pcp, entry.cfi)
+        hook = self.outputs[vid] = self.hooks[entry.hook]
+        hook.private = entry.tci
+        self.graph.flow.rerouted(self)
 
     @command(2, arg=NAME)
     def delfilter(self, name: str) -> None:
         """Let a hook carry no VLAN any more."""
-        if self.filters.pop(name, None) is None:
-            raise OSError(ENOENT, f'there is no filter of a hook "{name}"')
-        self._direct()
+        if name not in self.filters:
+            raise OSError(ENOENT, f'there is no filter of a hook "{name}"; gettable tells all')
+        self._forget(name).private = None
+        self.graph.flow.rerouted(self)
+
+    def _forget(self, name: str) -> Hook:
+        """Forget the filter of a hook, and return the hook."""
+        return self.outputs.pop(self.filters.pop(name).vid)
 
     @command(3, resp=TABLE)
     def gettable(self) -> Table:
@@ -280,7 +290,7 @@ class Vlan(Node):
         """Take the filter of a VLAN away."""
         hook = self.outputs.get(vid)
         if hook is None:
-            raise OSError(ENOENT, f"there is no filter of VLAN {vid}")
+            raise OSError(ENOENT, f"there is no filter of VLAN {vid}; gettable tells all")
         self.delfilter(hook.name)
 
     @command(5, resp=HEX32)
@@ -306,7 +316,7 @@ class Vlan(Node):
     @command(9, resp=HEX16)
     def getencapproto(self) -> int:
         """Tell the protocol of tags."""
-        return self.protocol
+        return int.from_bytes(self.protocol)
 
     @command(10, arg=HEX16)
     def setencapproto(self, protocol: int) -> None:
@@ -314,7 +324,7 @@ class Vlan(Node):
         if protocol not in VLAN_PROTOCOLS:
             known = ", ".join(f"{number:#x}" for number in sorted(VLAN_PROTOCOLS))
             raise OSError(EINVAL, f"{protocol:#x} announces no VLAN tag; known are {known}")
-        self.protocol = protocol
+        self.protocol = protocol.to_bytes(2)
 
     def config(self) -> list[str]:
         lines = [f"msg . addfilter {FILTER.unparse(entry)}" for entry in self.filters.values()]
@@ -322,8 +332,8 @@ class Vlan(Node):
             lines.append(f"msg . setdecap {HEX32.unparse(self.decap)}")
         if self.encap != ENCAP_FILTER:
             lines.append(f"msg . setencap {HEX32.unparse(self.encap)}")
-        if self.protocol != 0x8100:
-            lines.append(f"msg . setencapproto {HEX16.unparse(self.protocol)}")
+        if self.getencapproto() != 0x8100:
+            lines.append(f"msg . setencapproto {HEX16.unparse(self.getencapproto())}")
         return lines
 
     def status(self) -> str:
@@ -337,8 +347,8 @@ class Vlan(Node):
             self.downstream = None
         elif hook is self.nomatch:
             self.nomatch = None
-        elif self.filters.pop(hook.name, None) is not None:
-            self._direct()
+        elif hook.name in self.filters:
+            self._forget(hook.name)
         super().disconnect(hook)
 
 

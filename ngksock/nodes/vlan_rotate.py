@@ -30,8 +30,8 @@ Messages (cookie 1568378766):
 
 A frame from ``original`` or ``ordered`` counts in the histogram, one with 10 or
 more tags as excessive alone.  What does not reach its ethertype has as many
-tags as were whole.  An end-of-file mark is no frame: it goes where the data of
-its hook go, and is not counted.
+tags as were whole.  An end-of-file mark is no frame: it goes all ways the data of
+its hook may go, and is not counted.
 
 It ends by ``shutdown``, or with its last hook.
 """
@@ -42,20 +42,21 @@ from dataclasses import dataclass, field
 from errno import EINVAL
 from typing import Annotated, Final
 
-from ngksock.ethernet import TAG, VLAN_PROTOCOLS
-from ngksock.netgraph import Batch, Hook, Node, Packet, command
+from ngksock.ethernet import ADDRESSES, TAG, VLAN_PROTOCOLS
+from ngksock.netgraph import Batch, Hook, Node, Packet, Shares, command, send_all
 from ngksock.netgraph.layout import UINT64, FixedArray, Int8, Struct, UInt8, UInt64
 from ngksock.plugin import NodeType
 
 DEPTH: Final = 10
 """So many tags are excessive whatever the configuration says."""
-ADDRESSES: Final = 12
-ONWARD: Final = {
-    "original": "ordered",
-    "ordered": "original",
-    "excessive": "original",
-    "incomplete": "original",
+SORTED_OUT: Final = ("excessive", "incomplete")
+WAYS: Final = {
+    "original": ("ordered", *SORTED_OUT),
+    "ordered": ("original", *SORTED_OUT),
+    "excessive": ("original",),
+    "incomplete": ("original",),
 }
+"""Where frames of a hook may go, the usual way first."""
 
 
 @dataclass
@@ -95,7 +96,7 @@ def depth_of(frame: bytes | memoryview) -> int:
 class VlanRotate(Node):
     """A node that makes an inner VLAN tag the outermost, and back."""
 
-    hook_names = tuple(ONWARD)
+    hook_names = tuple(WAYS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,31 +107,38 @@ class VlanRotate(Node):
     # -- packets --------------------------------------------------------------------------
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:
+        if packet.eof:
+            send_all(self._ended(hook), packet)
+            return
         out, packet = self._sort(hook, packet)
         if out is None:
-            self._drop(packet)
+            self.stats.drops += 1
         else:
             out.send_data(packet)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
-        shares: dict[Hook, Batch] = {}
+        shares = Shares()
         for packet in batch:
+            if packet.eof:
+                for way in self._ended(hook):
+                    shares[way].add(packet)
+                continue
             out, turned = self._sort(hook, packet)
             if out is None:
-                self._drop(turned)
+                self.stats.drops += 1
             else:
-                shares.setdefault(out, Batch()).add(turned)
-        for out, share in shares.items():
-            out.send_batch(share)
+                shares[out].add(turned)
+        shares.send(batch)
 
-    def _drop(self, packet: Packet) -> None:
-        self.stats.drops += not packet.eof
+    def _ended(self, hook: Hook) -> tuple[Hook, ...]:
+        """Return the hooks that an end-of-file mark from *hook* goes to."""
+        return tuple(self.hooks[name] for name in WAYS[hook.name] if name in self.hooks)
 
     def _sort(self, hook: Hook, packet: Packet) -> tuple[Hook | None, Packet]:
-        """Return where *packet* from *hook* goes, and what it becomes."""
-        way = ONWARD[hook.name]
+        """Return where a frame from *hook* goes, and what it becomes."""
+        way = WAYS[hook.name][0]
         turn = self.turns.get(hook.name)
-        if turn is not None and not packet.eof:
+        if turn is not None:
             settings, stats = self.settings, self.stats
             depth = depth_of(packet.data)
             if depth < DEPTH:
@@ -148,8 +156,7 @@ class VlanRotate(Node):
     def rcvflow(self, hook: Hook, high: bool) -> None:
         """Hold the hooks whose frames go out of *hook*."""
         for other in list(self.hooks.values()):
-            sorted_out = hook.name not in self.turns and other.name in self.turns
-            if ONWARD[other.name] == hook.name or sorted_out:
+            if hook.name in WAYS[other.name]:
                 other.send_flow(high)
 
     # -- messages ---------------------------------------------------------------------------

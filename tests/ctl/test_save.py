@@ -14,6 +14,7 @@ from ngksock.client import connect
 from tests.certificates import SERVER, pem_of
 from tests.client.daemon import Daemon
 from tests.ctl.conversation import ngkctl
+from tests.integration.namespaces import need
 from tests.integration.service import EXAMPLES, free_port, until
 
 ODD = """\
@@ -117,14 +118,19 @@ class SaveTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Each example: loaded, what is saved of it gives the same graph and the same text."""
-        # The ends of udp-tunnel have addresses of other hosts: tests.integration.test_saved
-        # gives them network namespaces.
+        # Those with addresses of other hosts need network namespaces, which they are given by
+        # tests.integration.test_saved.
         paths = [path for path in EXAMPLES.glob("*.ng") if "192.0.2." not in path.read_text()]
         names = sorted(path.name for path in paths)
         self.assertGreater(len(names), 13)
         for name in names:
             text = self.round_trip(self.example(name)[0])
             self.assertGreater(text.count("\n"), 5, name)
+
+    def test_bridge(self) -> None:
+        """So it is with bridge.ng, whose devices need privileges."""
+        need()
+        self.assertGreater(self.round_trip(self.example("bridge.ng")[0]).count("\n"), 5)
 
     def test_odd(self) -> None:
         """A graph of oddities comes back as it was."""

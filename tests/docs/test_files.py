@@ -19,6 +19,7 @@ from ngksock.service.run import Run
 from ngksock.service.script import Library
 from tests.docs.console import alike
 from tests.docs.pages import Block, blocks, free_ports, names_of_pages, with_ports
+from tests.integration.namespaces import need
 
 TYPES = (
     "bpf",
@@ -45,6 +46,7 @@ TYPES = (
     "vlan",
     "vlan_rotate",
 )
+DEVICES = ("eiface", "iface")
 
 
 class FileTests(TestCase):
@@ -99,6 +101,13 @@ class FileTests(TestCase):
     async def test_nodes(self) -> None:
         """The examples on the pages of the types are good, whole files."""
         for kind in TYPES:
+            if kind not in DEVICES:
+                await self.page(f"nodes/{kind}")
+
+    async def test_devices(self) -> None:
+        """So are those of the types that are devices of the system, which need privileges."""
+        need()
+        for kind in DEVICES:
             await self.page(f"nodes/{kind}")
 
     async def test_messages(self) -> None:

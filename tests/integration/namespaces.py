@@ -1,18 +1,27 @@
-"""Network namespaces for tests: made with ip, used by processes and sockets, taken away again."""
+"""Network namespaces for tests: made with ip, used by processes and sockets, taken away again.
+
+Where a machine has none, or no TUN devices, the tests that need them are skipped: `need`.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import itertools
 import os
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import SkipTest
 
+from ngksock.tuntap.system import TUNSETIFF
 from tests.integration.service import (
     DEADLINE,
     TWISTD,
@@ -25,9 +34,55 @@ from tests.integration.service import (
 NGKCTL: Final = (sys.executable, "-m", "ngksock.ctl")
 NAMED: Final = Path("/run/netns")
 CLONE_NEWNET: Final = 0x40000000
+IFF_TUN: Final = 1
 
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@cache
+def lacking(spaces: bool = False) -> str:
+    """
+    Return why this machine cannot make TUN and TAP devices, "" if it can: it is tried.
+
+    Args:
+        spaces: Whether network namespaces are needed too.
+    """
+    # Not with our own code: where that is wrong tests are to fail.
+    try:
+        fileno = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fileno, TUNSETIFF, struct.pack("16sH22x", b"ngkprobe%d", IFF_TUN))
+        finally:
+            os.close(fileno)
+    except OSError as error:
+        return f"no TUN devices can be made here: {error}"
+    return _spaceless() if spaces else ""
+
+
+def _spaceless() -> str:
+    """Return why this machine cannot make network namespaces."""
+    for program in ("ip", "ping", "setpriv"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    name = f"ngk{os.getpid()}-probe"
+    try:
+        run("ip", "netns", "add", name)
+        try:
+            run("ip", "-n", name, "link", "set", "lo", "up")
+            run("ip", "netns", "exec", name, "ping", "-n", "-c", "1", "127.0.0.1")
+        finally:
+            run("ip", "netns", "delete", name)
+    except AssertionError as error:
+        return f"no network namespaces can be used here: {' '.join(str(error).split())}"
+    return ""
+
+
+def need(spaces: bool = False) -> None:
+    """Skip the test if the machine cannot do what it needs; the arguments are `lacking`'s."""
+    reason = lacking(spaces)
+    if reason:
+        raise SkipTest(reason)
 
 
 def run(*words: str, env: Any = None) -> str:
@@ -117,6 +172,10 @@ class Space:
 
 class SpaceCase(IntegrationCase):
     """A case with network namespaces, which are deleted after its services were stopped."""
+
+    def setUp(self) -> None:
+        need(spaces=True)
+        super().setUp()
 
     def space(self, label: str) -> Space:
         """Make a namespace."""

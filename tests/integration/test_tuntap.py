@@ -1,6 +1,7 @@
 """iface and eiface with Linux itself: devices in network namespaces.
 
-Needs root, and the Debian packages iproute2 and iputils-ping.
+Needs root, /dev/net/tun, and the Debian packages iproute2 and iputils-ping; is skipped
+where one is missing.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class ProgramTests(BPFTestCase):
         self.assertEqual(ENOENT, self.errno(f"msg f: {setting(ALL_OF_IT, 'x')}"))
         for name in ("getprogram", "getstats", "clrstats", "getclrstats"):
             self.assertEqual(ENOENT, self.errno(f'msg f: {name} "x"'))
-            self.assertEqual(ENOENT, self.errno(f'msg f: {name} "{"a" * 32}"'))
+            self.assertEqual(E2BIG, self.errno(f'msg f: {name} "{"a" * 32}"'))
 
     def test_long_names(self) -> None:
         """The names in a program have at most 31 bytes (E2BIG)."""
@@ -193,7 +193,10 @@ class ProgramTests(BPFTestCase):
         self.hooks("a")
         for data in (b"a\0", b"ax", b"a".ljust(32, b"\0"), b"a\0zz", b"a".ljust(900, b"\0")):
             self.net.send(self.local, "f:", Message(bpf.cookie, 4, data))
-        for data, errno in ((b"", EINVAL), (b"a", ENOENT), (b"ab\0", ENOENT), (b"\0", ENOENT)):
+        for data, errno in (
+            (b"", EINVAL), (b"a", ENOENT), (b"ab\0", ENOENT), (b"\0", ENOENT),
+            (b"a" * 32, ENOENT), (b"a" * 33, EINVAL),
+        ):  # fmt: skip
             with self.assertRaises(OSError) as caught:
                 self.net.send(self.local, "f:", Message(bpf.cookie, 4, data))
             self.assertEqual(errno, caught.exception.errno, data)

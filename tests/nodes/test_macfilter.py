@@ -250,9 +250,28 @@ class DataTests(MacFilterTestCase):
             others = {"ether", "default", "out1"} - {full}
             self.graph(*(f"mkpeer m: recorder {hook} x" for hook in others))
             far = {hook: self.node(f"m:{hook}").hooks["x"] for hook in others}
+            self.direct(A, "out1")
             self.local.hooks[full].send_flow(True)
             self.assertEqual(held, {name for name, hook in far.items() if hook.high})
             self.graph("shutdown m:")
+
+    def test_pressure_by_table(self) -> None:
+        """An upper hook to which nothing is directed holds nobody; default always may."""
+        self.filter(*HOOKS)
+        ether = self.local.hooks["ether"]
+        self.local.hooks["out1"].send_flow(True)
+        self.assertFalse(ether.high)
+        for made, undone in (
+            (f'direct {{ ether={A} hookname="out1" }}', f'direct {{ ether={A} hookname="out2" }}'),
+            (f"directi {{ ether={A} hookid=1 }}", f"directi {{ ether={A} }}"),
+            (f"directi {{ ether={A} hookid=1 }}", "reset"),
+        ):
+            self.msg("m:", made)
+            self.assertTrue(ether.high, made)
+            self.msg("m:", undone)
+            self.assertFalse(ether.high, undone)
+        self.local.hooks["default"].send_flow(True)
+        self.assertTrue(ether.high)
 
     @settings(max_examples=100, deadline=None, database=None, derandomize=True)
     @given(RUNS, st.dictionaries(st.sampled_from([A, B, C]), st.sampled_from(["out1", "out2"])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EISCONN
+from errno import EINVAL, EISCONN, EPERM
 from functools import partial
 
 from hypothesis import given
@@ -268,6 +268,28 @@ class MessageTests(PatchTestCase):
         self.graph("rmhook in", "connect p: in inner")
         self.send("in", b"x")
         self.assertEqual({"out": [b"x"]}, self.received)
+
+    def test_linked_to_itself(self) -> None:
+        """A second hook of one side is refused also when a patch is linked to itself."""
+        self.graph("rmhook in")
+        self.assertEqual(EISCONN, self.errno("connect p: p: in1 in2"))
+        self.assertEqual(["out"], list(self.node("p:").hooks))
+        self.graph("connect p: in in")
+        self.send("in", b"x")
+        self.assertEqual({"out": [b"x"]}, self.received)
+
+    def test_refused_hook(self) -> None:
+        """A hook that its neighbour refused takes no other hook along."""
+        for hook, other in (("in", "out"), ("out", "in")):
+            self.graph(f"rmhook {hook}")
+            for callback in ("newhook", "connect"):
+                self.local.refuse(callback, EPERM, hook)
+                self.assertEqual(EPERM, self.errno(f"connect p:{other} p: {hook} {hook}"))
+                self.assertEqual(EPERM, self.errno(f"connect p: p:{other} {hook} {hook}"))
+                self.local.refuse(callback, 0, hook)
+            self.graph(f"connect p: {hook} {hook}")
+            self.send(hook, b"x")
+            self.assertEqual({other: [b"x"]}, self.take())
 
     def test_status(self) -> None:
         """The status tells the operations and the counters."""

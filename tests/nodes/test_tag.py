@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from errno import EINVAL, EIO, ENOENT
 from functools import partial
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ngksock.netgraph import EOF, Message, Packet, Tag
-from ngksock.nodes.tag import HOOK_IN, HOOK_OUT, TagNode, tag
+from ngksock.netgraph.edges import connect
+from ngksock.nodes.tag import HOOK_IN, HOOK_OUT, HookIn, TagNode, tag
 from ngksock.packet import Record
 from ngksock.plugin import find_type
 from ngksock.testing import GraphTestCase, check_node_type
@@ -176,6 +178,11 @@ class PacketTests(TagTestCase):
         self.msg("t:", RULE_IN.replace('ifMatch="b"', 'ifMatch="c"'))
         self.assertEqual([("c", [])], self.sent(EOF))
 
+    def test_end_of_idle_rule(self) -> None:
+        """A rule that looks for no tag sends nothing to ifMatch, no mark either."""
+        self.msg("t:", 'sethookin { thisHook="a" ifMatch="b" ifNotMatch="c" }')
+        self.assertEqual([("c", [])], self.sent(EOF))
+
     def test_pressure(self) -> None:
         """A full sink holds those whose packets may go there."""
         self.msg("t:", RULE_IN)
@@ -243,3 +250,21 @@ class RefusalTests(GraphTestCase):
         self.msg("t:", RULE_IN)
         self.local.refuse("rcvdata", EIO, "c")
         self.assertEqual(EIO, self.errno(lambda: self.send("a", b"x")))
+
+    def test_many(self) -> None:
+        """Thousands of hooks can be connected, ruled and removed, each in its time."""
+        node = self.node("t:")
+        assert isinstance(node, TagNode)
+        begin = process_time()
+        for number in range(4000):
+            connect(self.net, self.local, f"h{number}", node, f"h{number}")
+        for number in range(4000):
+            node.sethookin(HookIn(f"h{number}", "a", f"h{(number + 1) % 4000}"))
+        self.send("h7", b"x")
+        self.graph("rmhook h8")
+        self.send("h7", b"y")
+        self.graph("connect t: h8 h8")
+        self.send("h7", b"z")
+        self.assertEqual({"h8": [b"x", b"z"]}, self.received)
+        self.graph("shutdown t:")
+        self.assertLess(process_time() - begin, 1.5)

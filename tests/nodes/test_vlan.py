@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from errno import EEXIST, EINVAL, ENETDOWN, ENOENT, EOPNOTSUPP
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ngksock.netgraph import EOF, Message, Packet, Tag
+from ngksock.netgraph.edges import connect
 from ngksock.nodes.vlan import BESIDE, COOKIE, FILTER, TABLE, Vlan, vlan
 from ngksock.packet import Record
 from ngksock.plugin import find_type
@@ -226,11 +228,15 @@ class BesideTests(VlanTestCase):
         """Without bit 1 tags of VLAN hooks go beside; with bit 2 those from nomatch go in."""
         self.msg("v:", "setencap 0")
         self.assertEqual(("downstream", frame(), [b"\0\xc8"]), self.tags_of("v200", frame()))
-        self.assertEqual(("downstream", frame(), [b"\0\xc8"]), self.tags_of("v200", beside(7)))
+        self.assertEqual(("downstream", frame(7), [b"\0\xc8"]), self.tags_of("v200", beside(7)))
         self.assertEqual(("downstream", frame(), [b"\0\x07"]), self.tags_of("nomatch", beside(7)))
         self.msg("v:", "setencap 2")
         self.assertEqual(("downstream", frame(7), []), self.tags_of("nomatch", beside(7)))
         self.assertEqual(("downstream", frame(), []), self.tags_of("nomatch", frame()))
+
+    def test_stacked(self) -> None:
+        """A tag beside a frame of a VLAN hook counts like one inside: it becomes the inner one."""
+        self.assertEqual(("downstream", frame(200, 7), []), self.tags_of("v200", beside(7)))
 
     def test_nonsense(self) -> None:
         """A packet tag of another size is no VLAN tag."""
@@ -322,6 +328,12 @@ class MessageTests(VlanTestCase):
         self.net.send_hook(self.local.hooks["v100"], Message(FLOW, 33))
         self.assertEqual([], self.local.messages)
 
+    def test_flow_messages_refused(self) -> None:
+        """A neighbour that does not understand flow messages keeps none from the others."""
+        self.local.refuse("rcvmsg", EINVAL, "v100")
+        self.net.send_hook(self.local.hooks["downstream"], Message(FLOW, 33))
+        self.assertEqual(["v100", "v200"], [hook for hook, _ in self.local.messages])
+
     def test_pressure(self) -> None:
         """A full sink downstream holds all others, one elsewhere holds downstream."""
         self.local.hooks["downstream"].send_flow(True)
@@ -330,3 +342,36 @@ class MessageTests(VlanTestCase):
         self.local.forget()
         self.local.hooks["v100"].send_flow(True)
         self.assertEqual([("rcvflow", "downstream", True)], self.local.events)
+
+    def test_pressure_by_filter(self) -> None:
+        """A hook holds downstream, and is held by it, only while a filter leads there."""
+        self.local.hooks["v100"].send_flow(True)
+        source = self.local.hooks["downstream"]
+        self.assertTrue(source.high)
+        self.msg("v:", 'delfilter "v100"')
+        self.assertFalse(source.high)
+        self.msg("v:", SETUP[0])
+        self.assertTrue(source.high)
+        self.msg("v:", "delvidflt 100")
+        self.assertFalse(source.high)
+        self.local.hooks["v100"].send_flow(False)
+        source.send_flow(True)
+        self.assertEqual(
+            {"nomatch", "v200"}, {name for name, hook in self.local.hooks.items() if hook.high}
+        )
+
+    def test_many(self) -> None:
+        """All 4096 VLANs can have hooks, filters and an end, each in its time."""
+        self.graph("shutdown v:", "mkpeer vlan downstream downstream", "name downstream v")
+        node = self.node("v:")
+        assert isinstance(node, Vlan)
+        for vid in range(4096):
+            connect(self.net, self.local, f"h{vid}", node, f"h{vid}")
+        begin = process_time()
+        for vid in range(4096):
+            node.addfilter(FILTER.parse(f'{{ hook="h{vid}" vid={vid} }}'))
+        for data in (frame(vid) for vid in range(0, 4096, 99)):
+            self.send("downstream", data)
+        self.assertEqual({f"h{vid}": [frame()] for vid in range(0, 4096, 99)}, self.take())
+        self.graph("shutdown v:")
+        self.assertLess(process_time() - begin, 2)

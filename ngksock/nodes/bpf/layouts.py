@@ -10,10 +10,9 @@ from ngksock.netgraph.layout import (
     FixedString,
     Int32,
     IntType,
-    Reader,
+    LooseString,
     Seen,
     String,
-    StringType,
     Struct,
     UInt64,
 )
@@ -32,16 +31,6 @@ __all__ = [
 ]
 
 _FIELD: Final = 32
-
-
-class _HookName(StringType):
-    """The name of a hook: any number of bytes but none, the last one taken for NUL."""
-
-    def write(self, value: str, out: bytearray, seen: Seen) -> None:
-        out.extend((self._encoded(value) + b"\0").ljust(_FIELD, b"\0"))
-
-    def read(self, data: Reader, seen: Seen) -> str:
-        return data.take(max(data.left, 1))[:-1].partition(b"\0")[0].decode("latin-1")
 
 
 class _Usual(IntType):
@@ -107,7 +96,7 @@ class Stats:
     xmit_octets: UInt64 = field(default=0, metadata={"name": "xmitOctets"})
 
 
-NAME: Final = _HookName()
+NAME: Final = LooseString(_FIELD)
 PROGRAM: Final = Struct(Program)
 EXPRESSION: Final = Struct(Expression)
 DUMP: Final = Struct(Dump)

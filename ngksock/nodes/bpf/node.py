@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from errno import ENOENT
 from typing import Final
 
-from ngksock.netgraph import Batch, Hook, Node, Packet, command, send_all
+from ngksock.netgraph import Batch, Fork, Forks, Hook, Node, Packet, command, send_all
 from ngksock.nodes.bpf.expression import compile_expression
 from ngksock.nodes.bpf.layouts import (
     DUMP,
@@ -29,30 +29,34 @@ __all__ = ["BPF", "bpf"]
 OWN_COOKIE: Final = 1750000305
 NOTHING: Final = (Instruction(0x06),)
 """The program of a new hook: ``ret #0``."""
+NO_MATCH: Final = translate(NOTHING)
 
 
-class Way:
+class Way(Fork):
     """
     What becomes of packets that come in by one hook: its ``private``.
 
     Args:
         name: The hook's.
 
-    ``match`` and ``other`` are the hooks that the program names, if they are
-    there, and ``both`` the same without doubles.  ``stats`` outlive a new program.
+    ``match`` and ``other`` are the hooks that the program names; ``stats``
+    outlive a new program.
     """
 
-    __slots__ = ("both", "expression", "match", "other", "program", "run", "stats")
+    __slots__ = ("expression", "program", "run", "stats")
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.stats = Stats()
-        self.set(Program(name), NOTHING)
+        self.run = NO_MATCH
+        self.program = Program(name, length=len(NOTHING), steps=list(NOTHING))
+        self.expression: Expression | None = None
 
     def set(
         self, ways: Ways, steps: Sequence[Instruction], expression: Expression | None = None
     ) -> None:
         """
-        Set program and names; `direct` must follow.
+        Set the program, and remember what names go with it.
 
         Args:
             ways: The names.
@@ -64,16 +68,6 @@ class Way:
             ways.this_hook, ways.if_match, ways.if_not_match, len(steps), list(steps)
         )
         self.expression = expression
-        self.match: Hook | None = None
-        self.other: Hook | None = None
-        self.both: tuple[Hook, ...] = ()
-
-    def direct(self, hooks: dict[str, Hook]) -> None:
-        """Find the hooks of both names."""
-        self.match = hooks.get(self.program.if_match)
-        self.other = hooks.get(self.program.if_not_match)
-        found = dict.fromkeys((self.match, self.other))
-        self.both = tuple(hook for hook in found if hook is not None)
 
     def config(self) -> str:
         """Return the message that sets it; "": it is a new hook's."""
@@ -110,32 +104,13 @@ class BPF(Node):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wanted: dict[str, set[Way]] = {}  # whose packets go to a hook of that name
+        self.forks = Forks(self)
 
     def newhook(self, hook: Hook, name: str) -> None:
         hook.private = Way(name)
 
     def connect(self, hook: Hook) -> None:
-        self._found(hook.name)
-
-    def _found(self, name: str) -> None:
-        """Look again for the hook of that *name*, on behalf of all that want it."""
-        for way in self.wanted.get(name, ()):
-            way.direct(self.hooks)
-
-    def _want(self, way: Way) -> None:
-        """Note which hooks *way* wants, and find them."""
-        for name in (way.program.if_match, way.program.if_not_match):
-            self.wanted.setdefault(name, set()).add(way)
-        way.direct(self.hooks)
-
-    def _forget(self, way: Way) -> None:
-        """Forget what *way* wanted."""
-        for name in (way.program.if_match, way.program.if_not_match):
-            ways = self.wanted.get(name, set())
-            ways.discard(way)
-            if not ways:
-                self.wanted.pop(name, None)
+        self.forks.changed(hook.name)
 
     # -- packets --------------------------------------------------------------------------
 
@@ -220,12 +195,8 @@ class BPF(Node):
     ) -> None:
         way = self._way(ways.this_hook)
         check(steps)
-        flow = self.graph.flow
-        held = flow.near((self,))  # sinks beyond hooks that get other packets now
-        self._forget(way)
         way.set(ways, steps, expression)
-        self._want(way)
-        flow.renew(held)
+        self.forks.lead(way, ways.if_match, ways.if_not_match)
 
     @command(1, arg=PROGRAM)
     def setprogram(self, program: Program) -> None:
@@ -276,8 +247,8 @@ class BPF(Node):
     # -- the end ----------------------------------------------------------------------------
 
     def disconnect(self, hook: Hook) -> None:
-        self._forget(hook.private)
-        self._found(hook.name)
+        self.forks.forget(hook.private)
+        self.forks.changed(hook.name)
         super().disconnect(hook)
 
 

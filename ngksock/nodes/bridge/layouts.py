@@ -120,21 +120,10 @@ class Move:
     hook: Annotated[str, FixedString(32)] = ""
 
 
-class _MoveStruct(Struct[Move]):
-    """What follows the two fields is ignored: FreeBSD asks for *at least* 38 bytes."""
-
-    def __init__(self) -> None:
-        super().__init__(Move)
-        self.size = None
-
-    def unpack(self, data: bytes) -> Move:
-        return super().unpack(data[: self.minsize])
-
-
 CONFIG: Final = Struct(Config)
-MOVE: Final = _MoveStruct()
+MOVE: Final = Struct(Move, loose=True)  # FreeBSD asks for *at least* 38 bytes
 STATS: Final = Struct(Stats)
 WANTED: Final = Struct(Wanted)
-TABLE: Final = Struct(Table)
-PAGES: Final = Struct(Page)
-TABLE.greedy = PAGES.greedy = True  # no padding: the structures of C have none behind their arrays
+# Loose: the structures of C have no padding behind their arrays.
+TABLE: Final = Struct(Table, loose=True)
+PAGES: Final = Struct(Page, loose=True)

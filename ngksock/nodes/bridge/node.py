@@ -7,7 +7,7 @@ from errno import EINVAL, EIO, ELOOP, ENOENT, ENOMEM, ENOTCONN
 from heapq import nsmallest
 from typing import Final
 
-from ngksock.ethernet import BROADCAST, HEADER, is_group
+from ngksock.ethernet import BROADCAST, HEADER, is_group, too_short
 from ngksock.netgraph import Batch, Hook, Item, Node, Packet, Timer, command
 from ngksock.netgraph.layout import ETHER, UINT8, UINT32
 from ngksock.nodes.bridge.layouts import (
@@ -99,7 +99,7 @@ class Bridge(Node):
         stats = link.stats
         if packet.len < HEADER:
             stats.recv_runts += 1
-            raise OSError(EINVAL, f"a frame of {packet.len} bytes is too short: it has {HEADER}")
+            raise too_short(packet.len)
         data = packet.data
         if data.__class__ is not bytes:
             data = bytes(data[:HEADER])
