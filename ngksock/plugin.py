@@ -16,7 +16,7 @@ import importlib.util
 import os
 import pkgutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EEXIST, EINVAL, ENOENT
 from functools import partial
@@ -101,8 +101,8 @@ def find_type(name: str) -> INodeType:
 
 
 def available() -> list[str]:
-    """Return the names of all types that could be found, sorted."""
-    return sorted({offer.name for offer in _offers()})
+    """Return the names of all types that could be found, sorted; all can be in a message."""
+    return sorted({offer.name for offer in _offers() if _is_name(offer.name)})
 
 
 def origins() -> list[Origin]:
@@ -156,20 +156,22 @@ class _Offer:
         except KeyboardInterrupt:
             raise  # the operator's
         except BaseException as error:  # SystemExit too: a module may be a program
-            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            said = _words(error)
             if _once(f"{what} {said}"):
                 _log.failure("{what} cannot be loaded", what=what)
             raise OSError(EINVAL, f"{what} cannot be loaded: {said}") from error
         try:
             wrong = _wrong(kind, self.name, self.place)
-        except Exception as error:  # even to look at it is dangerous
-            wrong = f"{what} cannot be used: {type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # even to look at it is dangerous
+            wrong = f"{what} cannot be used: {_words(error)}"
         if wrong:
             if _once(wrong):
                 _log.warn("{sentence}", sentence=wrong)
             raise OSError(EINVAL, wrong)
         if self.place != OURS:
-            with suppress(Exception):  # a bare provider may have no room for it
+            with _harmless():  # a bare provider may have no room for it
                 vars(kind)["place"] = self.place
         return kind
 
@@ -177,6 +179,8 @@ class _Offer:
         """Return why the type cannot be had, "" if it can."""
         if self.place == OURS:
             return ""
+        if not _is_name(self.name):
+            return f"this is no name of a node type: 1 to {NAME_MAX} bytes of latin-1"
         try:
             self.type()
         except OSError as error:
@@ -186,8 +190,10 @@ class _Offer:
 
 def _wrong(kind: Any, name: str, place: str) -> str:
     """Return why what *place* offers cannot be used as the type *name*, "" if it can."""
-    if not INodeType.providedBy(kind) or kind.name != name:
+    if not INodeType.providedBy(kind):
         return f'{place} offers something that is no node type "{name}"'
+    if kind.name != name:
+        return f'{place} announces node type "{kind.name}" as "{name}", and so it is neither'
     what = f'node type "{name}" of {place}'
     abi = getattr(kind, "abi", 1)  # who does not know the number was there before it
     if abi != ABI and place != OURS:  # what came with this ABI need not say so
@@ -198,8 +204,6 @@ def _wrong(kind: Any, name: str, place: str) -> str:
             f"{what} was written for ABI {abi} of node types,"
             f" ngksock {__version__} has ABI {ABI}; {remedy}"
         )
-    if not 1 <= len(name.encode("latin-1")) <= NAME_MAX:
-        return f"{what} has a name that has not 1 to {NAME_MAX} bytes"
     if not isinstance(kind.cookie, int) or not 0 < kind.cookie < 1 << 32:
         return f"{what} has the cookie {kind.cookie!r}, which is no positive 32-bit number"
     if not isinstance(kind.commands, Rows) or not callable(kind.constructor):
@@ -265,7 +269,7 @@ def _announced(distribution: Distribution, name: str | None) -> Iterator[_Offer]
         entries = {(e.name, e.value): e for e in distribution.entry_points.select(group=GROUP)}
         if not entries:
             return
-        version = str(distribution.version)
+        version = str(distribution.version or "")
     except Exception as error:  # broken in a way that is no matter of ours
         place = _place(distribution)
         if _once(f"{place} {error}"):
@@ -330,7 +334,7 @@ class _PluginFiles:
                     raise
                 except BaseException as error:  # the cache knows what the file has no more
                     _log.failure("{module} cannot be loaded", module=dropin.moduleName)
-                    self.broken[dropin.moduleName] = f"it cannot be loaded: {error}"
+                    self.broken[dropin.moduleName] = f"it cannot be loaded: {_words(error)}"
 
 
 def _python_files(folders: list[str]) -> Iterator[tuple[str, int]]:
@@ -348,12 +352,39 @@ _plugins: Final = _plugin_files.look
 def _name(kind: Any) -> str:
     """Return the name of what calls itself a node type, "" if it has none."""
     name = None
-    with suppress(Exception):  # it may be any object
+    with _harmless():  # it may be any object
         name = getattr(kind, "name", "")
     return name if isinstance(name, str) else ""
 
 
 # -- what is wrong
+
+
+def _is_name(name: str) -> bool:
+    """Whether mkpeer can ask for a type of that name."""
+    try:
+        return 1 <= len(name.encode("latin-1")) <= NAME_MAX and "\0" not in name
+    except UnicodeEncodeError:
+        return False
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error says, if it can."""
+    said = ""
+    with _harmless():
+        said = str(error)
+    return f"{type(error).__name__}: {said}".rstrip(": ")
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Go on whatever a stranger's code does, unless it is the operator's Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return
 
 
 def _unreadable() -> Iterator[tuple[str, str]]:

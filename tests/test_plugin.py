@@ -153,10 +153,10 @@ class FindTests(FolderTests):
         self.assertEqual(set(), {"zz-a", "zz-b", "zz-c", "zz-d", "zz-ok"} - set(available()))
 
     def test_no_type(self) -> None:
-        """An object that is no type, or has another name, is EINVAL."""
-        self.announce("zz-odd", "zz-a = zz_odd:a", "zz-b = zz_odd:b", "zz-c = zz_odd:Node")
-        self.module("zz_odd", GOOD + 'a = object()\nb = NodeType("other", 7, Node)\n')
-        for letter in "abc":
+        """An object that is no type is EINVAL."""
+        self.announce("zz-odd", "zz-a = zz_odd:a", "zz-c = zz_odd:Node")
+        self.module("zz_odd", GOOD + "a = object()\n")
+        for letter in "ac":
             self.assertEqual(
                 f'zz-odd offers something that is no node type "zz-{letter}"',
                 self.fails(EINVAL, f"zz-{letter}"),
@@ -234,6 +234,27 @@ nameless = Nameless()
         self.plugin("zz_plug", 'kind = NodeType("zz-plug", 9, Node)\n')
         self.assertEqual(9, find_type("zz-plug").cookie)
         self.assertIn("zz-plug", available())
+        self.assertNotIn("", available())
+
+    def test_leaving(self) -> None:
+        """So is one that ends the program when it is asked for its name."""
+        self.plugin(
+            "zz_none",
+            """
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from ngksock.interfaces import INodeType
+
+@implementer(IPlugin, INodeType)
+class Leaving:
+    @property
+    def name(self):
+        raise SystemExit(9)
+
+leaving = Leaving()
+""",
+        )
+        self.assertIs(socket, find_type("socket"))
         self.assertNotIn("", available())
 
     def test_broken_once(self) -> None:
@@ -349,6 +370,43 @@ class StrangeTests(FolderTests):
         """A provider that cannot even be looked at."""
         line = "@property\n    def abi(self): return 1 // 0"
         self.assertIn("ZeroDivisionError", self.odd(BARE.replace("# more", line)))
+
+    def test_attributes_that_exit(self) -> None:
+        """So is one that ends the program when it is looked at; Ctrl-C is the operator's."""
+        line = "def __getattr__(self, name): raise SystemExit(9)"
+        self.assertIn("cannot be used: SystemExit: 9", self.odd(BARE.replace("# more", line)))
+        self.patch(plugin, "_wrong", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        self.assertRaises(KeyboardInterrupt, find_type, "zz")
+
+    def test_speechless(self) -> None:
+        """An error that cannot say what it is has at least a name."""
+        text = "class Odd(Exception):\n    def __str__(self): raise SystemExit(9)\nraise Odd"
+        self.assertTrue(self.odd(text).endswith("cannot be loaded: Odd"))
+        self.assertEqual(1, len(self.flushLoggedErrors()))
+        line = "class Odd(Exception):\n        def __str__(self): return 1 // 0"
+        line += "\n    @property\n    def abi(self): raise self.Odd"
+        sys.modules.pop("zz_mod", None)
+        shutil.rmtree(self.folder / "zz_dist-1.0.dist-info")
+        shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)
+        self.assertTrue(self.odd(BARE.replace("# more", line)).endswith("cannot be used: Odd"))
+
+    def test_another_name(self) -> None:
+        """A type that is announced under another name than its own: both are told."""
+        self.assertEqual(
+            'zz-dist announces node type "zy" as "zz", and so it is neither',
+            self.odd('zz = NodeType("zy", 7, Node)'),
+        )
+
+    def test_unspeakable(self) -> None:
+        """A name that no message can carry is not among the names, and is told where from."""
+        long = "x" * 32
+        self.announce("zz-dist", "\u0436 = zz_mod:zz", f"{long} = zz_mod:zz", "zz = zz_mod:zz")
+        self.module("zz_mod", GOOD + 'zz = NodeType("zz", 7, Node)')
+        self.assertIn("zz", available())
+        self.assertEqual([], [n for n in available() if "\u0436" in n or n == long])
+        told = {one.type: one.problem for one in origins()}
+        for name in ("?", long):
+            self.assertIn("is no name of a node type", told[name])
 
     def test_twice(self) -> None:
         """A distribution that offers two objects under one name clashes with itself."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOSYS
 from typing import Final, Protocol, TypeVar
@@ -191,21 +192,24 @@ class Session:
         worst = [*args[2:], *args[1:], *args] if command.name == "msg" else args
         at = (blamed or [*worst, Word.at("", 0)])[0].start
         remedy = ""
-        if error.errno == ENOENT and quoted:
-            wanted = quoted[0].removesuffix(":")
-            names = list(self.port.names())
-            if "no node type" in text:
-                remedy = near(wanted, self.port.types())
-            elif "no hook" in text and wanted in names:
-                remedy = f'did you mean the node "{wanted}:"?'
-            elif "no hook" in text and blamed:
-                remedy = near(wanted, self._hooks_before(blamed[0], wanted))
-            elif "no node" in text:
-                remedy = near(wanted, names, "{}:")
-        elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
-            at = args[1].start
-            remedy = near(args[1], self.port.messages(args[0].unquoted()))
+        with suppress(OSError):  # the error is what was asked for, not the remedy
+            if error.errno == ENOENT and quoted:
+                remedy = self._near(text, quoted[0].removesuffix(":"), blamed)
+            elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
+                at = args[1].start
+                remedy = near(args[1], self.port.messages(args[0].unquoted()))
         return LineError(error.errno or EINVAL, text, at, command.name, remedy)
+
+    def _near(self, text: str, wanted: str, blamed: Sequence[Word]) -> str:
+        """Return what may have been meant where the error *text* says that it is not there."""
+        if "no node type" in text:
+            return near(wanted, self.port.types())
+        names = list(self.port.names())
+        if "no hook" in text and wanted in names:
+            return f'did you mean the node "{wanted}:"?'
+        if "no hook" in text and blamed:
+            return near(wanted, self._hooks_before(blamed[0], wanted))
+        return near(wanted, names, "{}:") if "no node" in text else ""
 
     def _hooks_before(self, path: str, hook: str) -> Iterable[str]:
         """Return the hooks of the node that *path* reaches before *hook*; none if unknown."""

@@ -25,8 +25,8 @@ Destinations are hooks by name: they may be connected later, or anew.  With a
 ksocket beyond, a rule ``out`` chooses where datagrams go: ``tag_cookie=942710669
 tag_id=1``, and as data the id of the ksocket (0: any) and an address.
 
-An end-of-file mark goes both ways a rule in may send packets.  Back-pressure
-takes the ways of the rules against the packets.
+An end-of-file mark goes all ways a rule in may send packets, and gets no tag.
+Back-pressure takes the ways of the rules against the packets.
 
 It ends by ``shutdown``, or with its last hook.
 """

@@ -19,7 +19,8 @@ ENETDOWN where that hook is missing; EINVAL for a frame shorter than its header.
 A tag is known by its protocol (``setencapproto``, 0x8100 at first).
 
 A tag may also travel *beside* a frame, as a packet tag (cookie 1068486472,
-type 1, 16 bits: priority, CFI, VLAN), which here counts like one inside.  With
+type 1, 16 bits: priority, CFI, VLAN), which here counts like one inside; beside
+a frame from a VLAN hook it becomes the inner one of two.  With
 ``setdecap`` not 0 the tag of a frame for ``nomatch`` is taken out and put
 beside it.  Bit 1 of ``setencap`` (1 at first) says that tags of VLAN hooks go
 into the frame, else they go beside it; bit 2 that those beside frames from
@@ -36,7 +37,8 @@ Messages (cookie 1068486472):
 
 Flow messages from ``downstream`` are copied to all VLAN hooks, others swallowed.
 An end-of-file mark from ``downstream`` goes to all hooks, one from elsewhere to
-``downstream``.  Back-pressure takes the ways of the table against the frames.
+``downstream``.  Back-pressure takes the ways of the table against the frames: a
+VLAN hook without a filter holds nobody.
 
 It ends by ``shutdown``, or with its last hook.
 """

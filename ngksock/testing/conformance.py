@@ -23,6 +23,7 @@ def check_node_type(
     others: str = "refused",
     examples: int = 50,
     seconds: float = 0,
+    packets: Sequence[bytes] = (),
 ) -> None:
     """
     Hold a type of node to what all types promise.
@@ -35,11 +36,13 @@ def check_node_type(
       that refuses a hook.
     * Every message survives the way from bytes to text and back, takes
       arguments of no other length, and is never a bug, whatever it says.
-      (Messages at random go to a node in a dry run, which opens nothing.)
+      (Messages at random go to a node in a dry run, which opens nothing: that
+      too is a promise.)
     * Messages it does not know do what *others* says.
     * ``config()`` makes an equal node, after any message; ``status()`` can be
       shown.
-    * A batch has the same effect as its packets one by one, and is not changed.
+    * A batch has the same effect as its packets one by one; neither it nor
+      they are changed.
     * What it refuses, it refuses with an OSError that has an errno; it raises
       nothing else, and out of ``rcvbatch`` not even that.
 
@@ -54,6 +57,8 @@ def check_node_type(
         examples: How many random examples to try of each promise.
         seconds: How much later the effect of packets is looked at; for types
             that delay them.
+        packets: Packets the type makes something of, such as whole frames; some
+            of those that are sent at random are these.
 
     Raises:
         AssertionError: A promise is broken; the text says which.
@@ -77,7 +82,8 @@ def check_node_type(
     check_forms(kind, examples)
     check_messages(kind, hooks, setup, examples)
     check_others(kind, others)
-    check_batches(kind, hooks, setup, examples, seconds)
+    if hooks:
+        check_batches(kind, hooks, setup, examples, seconds, packets)
 
 
 def _check_interfaces(kind: INodeType) -> Node:
@@ -103,8 +109,8 @@ def _check_config(kind: INodeType, hooks: Sequence[str], setup: Sequence[str]) -
     stage = Stage(kind, hooks, setup)
     status = stage.told("status")
     assert status is None or isinstance(status, str), "status() is no text"
-    if status is not None:
-        status.encode("latin-1")
+    shown = status is None or all(0 < ord(letter) < 256 for letter in status)
+    assert shown, f"status() says {status!r}, which is more than latin-1, or has a zero"
     lines = stage.lines()
     stage.end("after config")
     check_config(kind, hooks, lines)

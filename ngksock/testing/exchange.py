@@ -122,6 +122,8 @@ def _check_random(
 def _check_answer(stage: Stage, row: Row, data: bytes, hooks: Sequence[str]) -> None:
     assert row.cookie is not None
     errno, answers = stage.ask(Message(row.cookie, row.cmd, data))
+    opened = stage.opened()
+    assert not opened, f"in a dry run {row.name} opens {', '.join(opened)}"
     if errno:
         assert not answers, f"{row.name} is answered by errno {errno} and by a response"
     elif row.resp is None:

@@ -111,6 +111,10 @@ class Stage:
             assert known, f"config() says {line!r}, which is no message to ."
         return list(lines)
 
+    def opened(self) -> list[str]:
+        """Return, in words, the descriptors that are open now and were not before."""
+        return left_open(self._open)
+
     def end(self, when: str, descriptors: bool = True) -> None:
         """
         Shut the node down if it lives, and close the sandbox.
@@ -133,7 +137,7 @@ class Stage:
             self.sandbox.close()
         except AssertionError as error:
             raise AssertionError(f"{when}: {error}") from error
-        left = left_open(self._open) if descriptors else []
+        left = self.opened() if descriptors else []
         assert not left, f"{when}: {', '.join(left)} is left open"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EIO, ENOBUFS, ENXIO
+from errno import EINVAL, EIO, ENOBUFS, ENODEV, ENXIO
 from typing import ClassVar, Final
 
 from ngksock.netgraph import Batch, Hook, Node, Packet
@@ -169,8 +169,8 @@ class Interface(Node):
             return False, False
         try:
             mtu, self._up = device.mtu, device.up
-        except OSError:
-            return True, False
+        except OSError as error:
+            return True, error.errno != ENODEV
         self._mtu = mtu if self._mtu or mtu != MTU else 0
         return True, True
 

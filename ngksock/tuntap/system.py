@@ -6,6 +6,7 @@ import fcntl
 import os
 import platform
 import socket
+from errno import EMFILE, ENFILE, ENOMEM
 from typing import Final
 
 __all__ = ["TUNGETIFF", "TUNSETIFF", "System"]
@@ -40,7 +41,12 @@ class System:
             return fcntl.ioctl(control, request, argument)
 
     def is_here(self, fileno: int) -> bool:
-        """Whether the device is in the network namespace in which `control` looks for names."""
+        """
+        Whether the device is in the network namespace in which `control` looks for names.
+
+        Raises:
+            OSError: EMFILE, ENFILE, ENOMEM; it takes descriptors to ask.
+        """
         spaces: list[int] = []
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -48,7 +54,9 @@ class System:
                 spaces.append(fcntl.ioctl(control, SIOCGSKNS))
             device, ours = map(os.fstat, spaces)
             return (device.st_dev, device.st_ino) == (ours.st_dev, ours.st_ino)
-        except OSError:
+        except OSError as error:
+            if error.errno in (EMFILE, ENFILE, ENOMEM):
+                raise
             return True  # too old a system, or no privilege left to ask it: it was made here
         finally:
             for space in spaces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 from statistics import median
@@ -18,6 +19,13 @@ __all__ = ["ShapingCase"]
 
 STAMP = struct.Struct("=d")
 WITHIN = 0.05
+TRIES = 4
+"""A busy machine may stop us in the midst of a measurement, longer than queues and buckets last."""
+BURST = 50
+"""So many datagrams are sent before the reactor has its turn, for a socket has little room."""
+
+Measured = tuple[float, float, str]
+"""What was wanted, what was found, and of what."""
 
 
 class ShapingCase(ReactiveCase):
@@ -43,45 +51,66 @@ class ShapingCase(ReactiveCase):
         sender.connect((host, int(port)))
         began, sent = reactor.seconds(), 0
         while (passed := reactor.seconds() - began) < seconds:
-            while sent < passed * rate:
+            for _ in range(min(int(passed * rate) + 1 - sent, BURST)):
                 sender.send(STAMP.pack(reactor.seconds()).ljust(length, b"\0"))
                 sent += 1
             await self.pause(0.002)
         return sent
 
-    def assert_near(self, wanted: float, found: float, what: str) -> None:
-        """Assert that *found* is within 5 % of *wanted*."""
-        self.assertApproximates(wanted, found, wanted * WITHIN, f"{what}: {found}, not {wanted}")
+    async def assert_near(self, measure: Callable[[], Awaitable[Measured]]) -> str:
+        """
+        Assert that what *measure* finds is within 5 % of what is wanted.
+
+        Only the measure has another try; whatever must hold in any case fails in the first one.
+        """
+        tried = []
+        for _ in range(TRIES):
+            wanted, found, what = await measure()
+            tried.append(f"{found:.6g}")
+            if abs(found - wanted) <= wanted * WITHIN:
+                return f"{what}: {', '.join(tried)}; {wanted:.6g} wanted"
+            if "n" in self.net.names:
+                self.run_lines("shutdown n:")
+        self.fail(f"{what}: {', '.join(tried)}, not {wanted:.6g}")
 
     async def assert_delay(self, seconds: float) -> str:
         """Datagrams arrive after the delay."""
+        return await self.assert_near(lambda: self.delay(seconds))
+
+    async def delay(self, seconds: float) -> Measured:
+        """Measure the delay."""
         beyond = self.between("pipe", "setcfg { delay=100000 }")
         sent = await self.offer(seconds, 100, 200)
         await self.until(lambda: len(beyond.times) == sent)
         delays = [time - STAMP.unpack_from(packet.data)[0] for time, packet in beyond.arrivals]
         self.assertGreaterEqual(min(delays), 0.1 - 1e-5)
-        self.assert_near(0.1, median(delays), "delay")
-        return f"{sent} delays of 100 ms: median {median(delays) * 1000:.2f} ms"
+        return 0.1, median(delays), f"median of {sent} delays"
 
     async def assert_rate(self, kind: str, config: str, cost: float, seconds: float) -> str:
         """Of more datagrams than fit as many arrive as do; each costs so many seconds."""
+        return await self.assert_near(lambda: self.rate(kind, config, cost, seconds))
+
+    async def rate(self, kind: str, config: str, cost: float, seconds: float) -> Measured:
+        """Measure how many arrive."""
         beyond = self.between(kind, config)
         await self.offer(seconds, 990, 1.5 / cost)
         times = beyond.times
         rate = (len(times) - 1) / (times[-1] - times[0])
-        self.assert_near(1 / cost, rate, "packets a second")
-        return f"{kind}: {rate:.1f} packets a second, {1 / cost:.1f} wanted"
+        return 1 / cost, rate, f"packets a second of {kind}"
 
     async def assert_policed(self, seconds: float) -> str:
         """What a policer passes is its rate, and one bucket."""
+        return await self.assert_near(lambda: self.policed(seconds))
+
+    async def policed(self, seconds: float) -> Measured:
+        """Measure how much passes."""
         config = "cbs=5000 ebs=0 cir=1000000 greenAction=1 yellowAction=2 redAction=2"
         beyond = self.between("car", f"setconf {{ downstream={{ {config} }} }}")
         began = reactor.seconds()
         await self.offer(seconds, 1000, 250)
         took = reactor.seconds() - began
         rate = (len(beyond.times) * 1000 - 5000) * 8 / took
-        self.assert_near(1_000_000, rate, "bit/s")
-        return f"policed: {rate / 1000:.0f} kbit/s, 1000 wanted"
+        return 1_000_000, rate, "bit/s of a policer"
 
     async def assert_loss(self, seconds: float) -> str:
         """As many are lost as chance has it."""
@@ -97,6 +126,10 @@ class ShapingCase(ReactiveCase):
 
     async def assert_stream(self, kind: str, config: str, size: int, least: float) -> str:
         """A TCP stream through *kind* arrives whole, both ways, in its time, and ends."""
+        return await self.assert_near(lambda: self.stream(kind, config, size, least))
+
+    async def stream(self, kind: str, config: str, size: int, least: float) -> Measured:
+        """Measure how long it takes."""
         self.run_lines(f"mkpeer {kind} boot lower", "name boot n")
         ends = []
         for hook in ("upper", "lower"):
@@ -111,8 +144,7 @@ class ShapingCase(ReactiveCase):
         took = await gatherResults([ensureDeferred(way) for way in ways])
         await self.until(self.gone(node))
         self.assertEqual([], self.reports)
-        self.assert_near(least, max(took), f"seconds of a stream through {kind}")
-        return f"{kind}: {size >> 10} KiB each way in {max(took):.2f} s, {least:.2f} wanted"
+        return least, max(took), f"seconds of {size >> 10} KiB each way through {kind}"
 
     async def carry(self, source: socket.socket, sink: socket.socket, size: int) -> float:
         """Send so many bytes and the end; return how long it took until all was there."""

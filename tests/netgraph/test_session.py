@@ -356,6 +356,19 @@ class ErrorTests(SessionTests):
         self.wrong("mkpeer hubb x x", ENOENT, 'there is no node type "hubb"', 7,
                    'did you mean "hub"?')  # fmt: skip
 
+    def test_no_remedy(self) -> None:
+        """Where what is near cannot be asked, as of a service that just ended, none is offered."""
+
+        def gone(*_: str) -> list[str]:
+            raise OSError(EPERM, "no answer")
+
+        for name in ("types", "names", "messages"):
+            self.patch(self.port, name, gone)
+        self.wrong("mkpeer hubb x x", ENOENT, 'there is no node type "hubb"', 7)
+        self.wrong("shutdown bge2:", ENOENT, 'there is no node "bge2:"', 9)
+        self.assertEqual((ENOSYS, ""), (self.fails("msg talk: settex x").errno,
+                                        self.fails("msg talk: settex x").remedy))  # fmt: skip
+
     def test_unknown_message(self) -> None:
         """Near messages of the node are offered, its path quoted or not."""
         self.wrong("msg talk: settex x", ENOSYS, 'a talker has no message "settex"', 10,

@@ -7,6 +7,7 @@ import random
 import struct
 import sys
 from errno import EINVAL, ENOENT, EOPNOTSUPP
+from time import process_time
 from typing import Any
 from unittest import SkipTest
 
@@ -332,6 +333,14 @@ class SetFilterTests(GraphTestCase):
         for count in (200, 400):
             hosts = " or ".join(f"host 10.0.{n // 250}.{n % 250}" for n in range(count))
             self.assertIn("512", str(self.refused(f'filter="{hosts}"')))
+
+    def test_endless(self) -> None:
+        """What would keep libpcap busy for minutes is EINVAL at once, and the limit is told."""
+        begin = process_time()
+        ports = " or ".join(f"port {n}" for n in range(1, 3000))
+        for text, limit in ((ports[:9998], "8192"), (ports[:7998], "256"), ("a" * 9999, "8192")):
+            self.assertIn(limit, str(self.refused(f'filter="{text}"')))
+        self.assertLess(process_time() - begin, 1)
 
     def test_loops(self) -> None:
         """protochain makes a program that jumps back, which no node runs."""

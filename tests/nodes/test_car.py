@@ -315,6 +315,16 @@ class ColourTests(CarTestCase):
         self.assertEqual(3, self.local.hooks["upper"].drops[ENETDOWN])
         self.assertEqual("passed=3 green=3 errors=6", self.stats())
 
+    def test_bug(self) -> None:
+        """A neighbour's bug is an error, one by one as in a batch."""
+        self.car()
+        self.local.hooks["lower"].rcvdata = lambda hook, packet: {}[packet]  # type: ignore[index]
+        self.local.hooks["lower"].peer.link(self.local.hooks["lower"])
+        self.send("upper", b"1")
+        self.send_batch("upper", [b"2", b"3"])
+        self.assertEqual("passed=3 green=3 errors=3", self.stats())
+        self.flush_bugs(KeyError)
+
     def test_mark_of_eof(self) -> None:
         """The end of a stream passes whatever the actions, and costs nothing."""
         self.car("cbs=1 ebs=1 opt=2")

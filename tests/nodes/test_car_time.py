@@ -85,6 +85,22 @@ class RateTests(CarTestCase):
         self.assertEqual(100_000, len(beyond.times))
         self.assertLess(beyond.batches, 6100)
 
+    def test_set_back(self) -> None:
+        """A clock that is set back takes nothing from the buckets, and stops nothing."""
+        self.clock.rightNow = 10_000.0
+        self.car(f"cbs=1000 cir=80000 {ACTIONS}", f"cbs=1000 cir=80000 mode=3 {ACTIONS}")
+        for _ in range(3):
+            self.send("upper", bytes(1000))
+            self.send("lower", bytes(1000))
+            self.pass_time(0.05)
+        self.clock.rightNow = 5000.0
+        for _ in range(20):
+            self.send("upper", bytes(1000))
+            self.pass_time(0.1)
+        passed = len(self.received["lower"])
+        self.assertApproximates(22, passed, 1)
+        self.assertEqual(3, len(self.received["upper"]))
+
 
 SHAPE = f"cbs=10 cir=80 mode=3 {ACTIONS}"
 """Ten bytes a second."""
@@ -185,6 +201,20 @@ class StreamTests(CarTestCase):
             self.assertNotIn("dropped", self.stats())
             self.graph("shutdown c:", "rmhook upper")
 
+    def test_charged_once(self) -> None:
+        """A piece that comes alone and waits pays once, whatever its colour would do."""
+        for mode, green, yellow in ((0, 1, 2), (0, 2, 2), (1, 2, 1), (2, 1, 2), (2, 2, 2)):
+            actions = f"greenAction={green} yellowAction={yellow} redAction=2"
+            self.car(f"cbs=1000 ebs=5000 cir=80000 mode={mode} {actions}")
+            node = self.node("c:").ways["upper"]  # type: ignore[attr-defined]
+            for _ in range(4000):
+                if not node.queue:
+                    self.send("upper", Piece(bytes(1000)))
+                self.pass_time(0.0025)
+            passed = len(self.take()["lower"])
+            self.assertApproximates(100, passed, 8, f"{mode} {actions}")
+            self.graph("shutdown c:", "rmhook upper")
+
     def test_beside_others(self) -> None:
         """While a stream waits other packets are policed as ever."""
         self.car(f"cbs=10 cir=80 {ACTIONS}")
@@ -249,7 +279,9 @@ class StreamTests(CarTestCase):
 
     def test_limit(self) -> None:
         """A stream whose source heeds nothing has a limit, and is counted."""
-        self.patch(way_module, "LIMIT", 100)
+        self.patch(way_module, "LIMIT", 2500)
         self.car(SHAPE)
         self.send_batch("upper", [Piece(bytes(10))] * 30)
         self.assertEqual("passed=1 dropped=19 green=1 yellow=10 red=19", self.stats())
+        self.send_batch("upper", [EOF] * 5)
+        self.assertEqual("passed=1 dropped=24 green=1 yellow=10 red=19", self.stats())

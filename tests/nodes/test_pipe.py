@@ -180,11 +180,20 @@ class ConfigTests(PipeTestCase):
         ):  # fmt: skip
             for value in (least, most):
                 self.assertIn(f" {name}={value} ", self.cfg(f"upstream={{ {name}={value} }}") or "")
-            for value in {least - 1, min(most + 1, ALL64 - 1)} - {ALL}:
+            beyond = {least - 1, most + 1}
+            for value in beyond - {ALL}:
                 self.assertIn(
                     f" {name}={most} ", self.cfg(f"upstream={{ {name}={value} }}") or "", name
                 )
         self.assertIn("delay=3 ", self.cfg("delay=3 overhead=256") or "")
+
+    def test_all_ones(self) -> None:
+        """-1 is all the bits of a field: 32 of them are a number in one of 64."""
+        self.pipe("setcfg { bandwidth=1000 delay=7 }")
+        self.assertIn(f" BER={ALL} ", self.cfg(f"downstream={{ BER={ALL} }}") or "")
+        same = self.cfg("")
+        self.assertEqual(same, self.cfg(f"delay={ALL} bandwidth={ALL}"))
+        self.assertEqual(same, self.cfg(f"upstream={{ bandwidth={ALL} }}"))
 
     def test_bandwidth(self) -> None:
         """In front it sets both directions, and the overhead that goes with it."""
@@ -339,6 +348,18 @@ class ThroughTests(PipeTestCase):
         self.assertEqual(
             "{ downstream={ delayDropOctets=9 delayDropFrames=4 } }", self.msg("p:", "getstats")
         )
+
+    def test_bug(self) -> None:
+        """A neighbour's bug is a delivery that failed, one by one as in a batch."""
+        self.pipe()
+        self.local.hooks["lower"].rcvdata = lambda hook, packet: {}[packet]  # type: ignore[index]
+        self.local.hooks["lower"].peer.link(self.local.hooks["lower"])
+        self.send("upper", b"1")
+        self.send_batch("upper", [b"2", b"3"])
+        self.assertEqual(
+            "{ downstream={ delayDropOctets=3 delayDropFrames=3 } }", self.msg("p:", "getstats")
+        )
+        self.flush_bugs(KeyError)
 
     def test_one_sided(self) -> None:
         """Without the other hook a packet is lost (ENETDOWN), and a delayDrop."""

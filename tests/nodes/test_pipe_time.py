@@ -103,6 +103,22 @@ class DelayTests(TimeTestCase):
         self.pass_time(0.002)
         self.assertEqual({"upper": [b"1", b"2"]}, self.received)
 
+    def test_set_back(self) -> None:
+        """A clock that is set back stops nothing: time stands still for a moment."""
+        self.clock.rightNow = 10_000.0
+        beyond = self.pipe("setcfg { delay=100000 bandwidth=8000 overhead=-1 }")
+        self.send("upper", b"1")
+        self.pass_time(1)
+        self.clock.rightNow = 5000.0
+        for number in range(2, 12):
+            self.send("upper", b"%d" % number)
+            self.pass_time(0.01)
+        self.clock.rightNow = 2000.0
+        self.send("upper", b"12")
+        self.pass_time(0.2)
+        self.assertEqual([b"%d" % number for number in range(1, 13)], beyond.data)
+        self.assertApproximates(2000.011, beyond.times[1], MS)
+
     def test_long(self) -> None:
         """The longest delay, and the slowest line, are kept like the others."""
         beyond = self.pipe("setcfg { delay=9999999 bandwidth=100 overhead=-1 }")

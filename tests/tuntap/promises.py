@@ -10,6 +10,7 @@ from errno import (
     EEXIST,
     EINVAL,
     EIO,
+    EMFILE,
     ENOBUFS,
     ENODEV,
     ENOENT,
@@ -303,6 +304,14 @@ class Promises:
             ['msg . setifname "inside0"', "msg . setmtu 1400", "msg . up"],
             self.node("i:").config(),
         )
+
+    def test_unasked(self: Any) -> None:
+        """Where Linux cannot be asked just now, the status tells what was known last."""
+        self.graph("msg i: setmtu 1400", "msg i: up")
+        self.patch(self.linux, "is_here", _raiser(EMFILE))
+        self.assertEqual(EMFILE, self.errno("msg i: down"))
+        self.assertEqual(f"{self.first} up, mtu 1400", self.node("i:").status())
+        self.assertEqual(["msg . setmtu 1400", "msg . up"], self.node("i:").config())
 
     def test_removed(self: Any) -> None:
         """A device that somebody removed is reported once; the node answers ENXIO, and stays."""

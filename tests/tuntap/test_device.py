@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from errno import EBADFD, EINVAL
+import resource
+from errno import EBADFD, EINVAL, EMFILE
 from typing import Any
 
 from hypothesis import given
@@ -124,3 +125,15 @@ class SystemTests(SynchronousTestCase):
         fileno = os.open(os.devnull, os.O_RDONLY)
         self.addCleanup(os.close, fileno)
         self.assertTrue(System().is_here(fileno))
+
+    def test_no_descriptors(self) -> None:
+        """Where there was no descriptor left to ask with, nothing is taken for granted."""
+        fileno = os.open(os.devnull, os.O_RDONLY)
+        self.addCleanup(os.close, fileno)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            error = self.assertRaises(OSError, System().is_here, fileno)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self.assertEqual(EMFILE, error.errno)

@@ -21,10 +21,14 @@ _LONGEST: Final = 0x7FFFFFFF
 _NO_NETMASK: Final = 0xFFFFFFFF
 _ETHERNET: Final = 1
 _PROGRAMS: Final = 8
-"""What is not optimized may be so many times as long: it takes half a second."""
+"""What is not optimized may be so many times as long: to optimize that takes half a second."""
+_OPERANDS: Final = 256
+_CHARACTERS: Final = 8192
+"""libpcap's time grows with the square of these: it takes a second or two for so many."""
 
 _WITH_COLON: Final = re.compile(r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")  # addresses, and 6:2
 _WORD: Final = re.compile(r"\\?[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9.])?")
+_OPERAND: Final = re.compile(r"(?!(?:and|or|not)\b)[\w.:-]+", re.ASCII)
 _NUMBER: Final = re.compile(r"0[xX][0-9A-Fa-f]+|[0-9]+")
 _BEFORE_WORDS: Final = frozenset(
     ("action", "dir", "direction", "ifname", "llc", "on", "reason", "rset", "ruleset",
@@ -51,8 +55,7 @@ def compile_expression(expression: str, dlt: int, snaplen: int) -> list[Instruct
     """
     if not 1 <= snaplen <= _LONGEST:
         raise OSError(EINVAL, f"snaplen {snaplen} is not in 1..{_LONGEST}")
-    if not expression.isascii():
-        raise OSError(EINVAL, "the filter has characters that are not ASCII")
+    _check_text(expression)
     try:
         library = importlib.import_module("cypcap")
     except ImportError as error:
@@ -65,6 +68,23 @@ def compile_expression(expression: str, dlt: int, snaplen: int) -> list[Instruct
     if len(_compiled(library, expression, dlt, snaplen, False)) > _PROGRAMS * MOST:
         raise OSError(EINVAL, f"the filter makes a program of more than {MOST} instructions")
     return _compiled(library, expression, dlt, snaplen, True)
+
+
+def _check_text(expression: str) -> None:
+    """Refuse what libpcap would take long to refuse."""
+    if not expression.isascii():
+        raise OSError(EINVAL, "the filter has characters that are not ASCII")
+    if len(expression) > _CHARACTERS:
+        raise OSError(
+            EINVAL, f"the filter has {len(expression)} characters, more than {_CHARACTERS}"
+        )
+    count = len(_OPERAND.findall(expression))
+    if count > _OPERANDS:
+        raise OSError(
+            EINVAL,
+            f"the filter has {count} words beside and, or and not, more than {_OPERANDS}: too many"
+            f" for a program of {MOST} instructions",
+        )
 
 
 def _compiled(

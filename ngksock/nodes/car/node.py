@@ -31,12 +31,14 @@ class Car(Node):
         self.timer = Timer(self, self._fire)
         self._due = inf
         self._fired = -inf
+        self._last = -inf
+        self._ahead = 0.0
 
     def newhook(self, hook: Hook, name: str) -> None:
         super().newhook(hook, name)
         way = self.ways[name]
         way.stats = WayStats()
-        way.configure(WayConf(), self.graph.clock())
+        way.configure(WayConf(), self._now())
 
     def connect(self, hook: Hook) -> None:
         hook.private = self.ways[hook.name]
@@ -52,19 +54,21 @@ class Car(Node):
             way.stats.errors += 1
             raise OSError(ENETDOWN, f"there is no hook {OTHER[hook.name]}")
         passed: list[Packet] = []
-        way.police(packet, self.graph.clock(), passed)
+        way.police(packet, self._now(), passed)
         if len(passed) == 1 and not way.queue:
             way.stats.passed += 1
+            drops = out.drops
+            before = sum(drops.values()) if drops else 0
             try:
                 out.send_data(passed[0])
-            except OSError:
-                way.stats.errors += 1
-                raise
+            finally:
+                if drops and sum(drops.values()) > before:
+                    way.stats.errors += 1
         elif passed:
             self._send(way, out, Batch(passed))
         if way.queue or way.high:
             way.press(not packet.record)
-            self._arm()
+            self._arm(self._now())
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         way: Way = hook.private
@@ -78,14 +82,14 @@ class Car(Node):
         if way.all_green(batch):
             self._send(way, out, batch)
             return
-        now, passed = self.graph.clock(), list[Packet]()
+        now, passed = self._now(), list[Packet]()
         for packet in batch:
             way.police(packet, now, passed)
         if passed:
             self._send(way, out, batch if passed == batch else Batch(passed))
         if way.queue or way.high:
             way.press(not batch[-1].record)
-            self._arm()
+            self._arm(self._now())
 
     def _send(self, way: Way, out: Hook, batch: Batch) -> None:
         count, before = len(batch), sum(out.drops.values())
@@ -105,19 +109,30 @@ class Car(Node):
         """Send what has waited long enough."""
         for way in self.ways.values():
             passed: list[Packet] = []
-            way.release(self.graph.clock(), passed)
+            way.release(self._now(), passed)
             if way.out is None:
                 way.stats.errors += len(passed)
             elif passed:
                 self._send(way, way.out, Batch(passed))
             way.press(False)
-        self._arm()
+        self._arm(self._now())
+
+    def _now(self) -> float:
+        """Return the time; where the clock was set back it has stood still for a moment."""
+        now = self.graph.clock() + self._ahead
+        if now < self._last:
+            self._ahead += self._last - now
+            now = self._last
+            self._due = inf  # the timer waits for what the clock showed: start it anew
+            self._arm(now)
+        self._last = now
+        return now
 
     def _fire(self) -> None:
-        self._fired = self.graph.clock()
+        self._fired = self._now()
         self._pump()
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """Have the timer fire when the next packet has waited long enough."""
         due = min(way.due() for way in self.ways.values())
         if due == inf:
@@ -126,7 +141,7 @@ class Car(Node):
         due = max(due, self._fired + TICK)
         if due < self._due or not self.timer.active:
             self._due = due
-            self.timer.start(max(due - self.graph.clock(), 0))
+            self.timer.start(max(due - now, 0))
 
     # -- messages -------------------------------------------------------------------------
 
@@ -159,10 +174,10 @@ class Car(Node):
         wanted = {"upstream": conf.upstream, "downstream": conf.downstream}
         given = {name: way for name, way in wanted.items() if way.given}
         if not given:
-            raise OSError(EINVAL, "neither upstream nor downstream is given")
+            raise OSError(EINVAL, "neither upstream nor downstream is given; give one, or both")
         for name, way in given.items():
             way.check(name)
-        now = self.graph.clock()
+        now = self._now()
         for name, way in given.items():
             (self.upstream if name == "upstream" else self.downstream).configure(replace(way), now)
         self._pump()
@@ -195,7 +210,7 @@ class Car(Node):
         self.ways[OTHER[hook.name]].out = None
         way.discard()
         if self.hooks and self.valid:
-            self._arm()
+            self._arm(self._now())
         super().disconnect(hook)
 
 

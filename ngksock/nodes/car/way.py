@@ -34,7 +34,8 @@ EASY: Final = 8
 PIECE: Final = 1 << 16
 """A stream is held when so many bytes of it wait."""
 LIMIT: Final = 64 << 20
-"""What waits of a stream whose source cannot be held, at most."""
+"""The bytes that wait of a stream whose source cannot be held, at most, `COST` for each piece."""
+COST: Final = 256
 EARLY: Final = 1e-6
 """What is due by so much later is due now: times are sums of floats."""
 
@@ -111,16 +112,22 @@ class Way:
         """Add to *passed* what goes on now: *packet*, or what waited, or nothing."""
         self.release(now, passed)
         if packet.eof:
-            if self.queue:
+            if not self.queue:
+                passed.append(packet)
+            elif self._admits(packet):
                 self._wait(packet)
             else:
-                passed.append(packet)
+                self.stats.dropped += 1
             return
+        te = self.te
         if self.queue and (packet.stream or self.conf.mode == SHAPE):
             colour = None
         else:
             colour = self._colour(packet, now)
-        if colour is None or (packet.stream and self.actions[colour] not in (FORWARD, MARK)):
+        if colour is not None and packet.stream and self.actions[colour] not in (FORWARD, MARK):
+            self._refund(packet, colour, te)
+            colour = None
+        if colour is None:
             if self._admits(packet):
                 self.stats.yellow += 1
                 self._wait(packet)
@@ -168,6 +175,16 @@ class Way:
             return YELLOW
         return RED
 
+    def _refund(self, packet: Packet, colour: int, te: float) -> None:
+        """Give back what *packet* paid for its *colour*, *te* before: it waits, and pays then."""
+        cost, random = self._cost(packet), self.conf.mode == RANDOM
+        if colour == GREEN or (random and colour == YELLOW):
+            self.tc += cost
+        elif colour == YELLOW:
+            self.te += cost
+        if random:
+            self.te = te
+
     def _count(self, colour: int) -> None:
         stats = self.stats
         if colour == GREEN:
@@ -182,8 +199,8 @@ class Way:
     def _admits(self, packet: Packet) -> bool:
         """Whether there is room in the queue for *packet*; the fuller it is the less often."""
         length = len(self.queue)
-        if packet.stream:
-            return self.octets + packet.len <= LIMIT
+        if packet.stream or packet.eof:
+            return self.octets + packet.len + COST * length <= LIMIT
         if length >= QUEUE:
             return False
         if length > EASY:

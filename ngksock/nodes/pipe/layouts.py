@@ -108,8 +108,8 @@ class WayConfig:
             self.bandwidth = 0
             self._select("fifo", 1)
         else:
-            self.bandwidth = _chosen(self.bandwidth, wanted.bandwidth, BANDWIDTH)
-        self.ber = _chosen(self.ber, wanted.ber, BER)
+            self.bandwidth = _chosen(self.bandwidth, wanted.bandwidth, BANDWIDTH, ALL64)
+        self.ber = _chosen(self.ber, wanted.ber, BER, ALL64)
         self.queuelen = _chosen(self.queuelen, wanted.queuelen, LENGTH)
         self.delaylen = _chosen(self.delaylen, wanted.delaylen, LENGTH)
         self.duplicate = _chosen(self.duplicate, wanted.duplicate, DUPLICATE)
@@ -164,7 +164,7 @@ class Config:
             self.overhead = 24 if wanted.bandwidth >= FAST else 10
             for way in ways:
                 way.bandwidth = wanted.bandwidth
-        self.delay = _chosen(self.delay, wanted.delay, DELAY)
+        self.delay = _chosen(self.delay, wanted.delay, DELAY, ALL64)
         self.overhead = _chosen(self.overhead, wanted.overhead, OVERHEAD)
         self.header_offset = _chosen(self.header_offset, wanted.header_offset, OFFSET)
         for way, its in zip(ways, (wanted.downstream, wanted.upstream), strict=True):
@@ -179,9 +179,9 @@ class Loss:
     upstream: UInt32 = 0
 
 
-def _chosen(now: int, wanted: int, legal: range) -> int:
-    """Return what a number becomes: -1 resets it, and what is out of range changes nothing."""
-    if wanted in (ALL, ALL64):
+def _chosen(now: int, wanted: int, legal: range, reset: int = ALL) -> int:
+    """Return what a number becomes: *reset*, or what is legal; nothing else changes it."""
+    if wanted == reset:
         return 0
     return wanted if wanted in legal else now
 

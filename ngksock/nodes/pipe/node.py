@@ -51,9 +51,12 @@ class Pipe(Node):
         self.timer = Timer(self, self._fire)
         self._due = inf
         self._fired = -inf
+        self._last = -inf
+        self._ahead = 0.0
 
     def newhook(self, hook: Hook, name: str) -> None:
         super().newhook(hook, name)
+        self._look()
         way = self.ways[name]
         way.config, way.stats, way.loss = WayConfig.fresh(), WayStats(), 0
         if way is self.downstream:
@@ -61,6 +64,7 @@ class Pipe(Node):
         else:
             self.settings.upstream = way.config
         self._configure()
+        self._arm(self._now())  # for a stream that waited for another configuration
 
     def connect(self, hook: Hook) -> None:
         hook.private = self.ways[hook.name]
@@ -75,15 +79,18 @@ class Pipe(Node):
         if out is None:
             way.lost(1, packet.len)
             raise OSError(ENETDOWN, f"there is no hook {OTHER[hook.name]}")
-        if way.plain and not way.line and not way.waiting:
+        if way.plain and way.idle:
+            drops = out.drops
+            before = sum(drops.values()) if drops else 0
             try:
                 out.send_data(packet)
-            except OSError:
-                way.lost(1, packet.len)
-                raise
-            way.passed(1, packet.len)
+            finally:
+                if drops and sum(drops.values()) > before:
+                    way.lost(1, packet.len)
+                else:
+                    way.passed(1, packet.len)
             return
-        now = self.graph.clock()
+        now = self._now()
         way.accept(packet, now)
         self._go(way, now, not packet.record)
 
@@ -95,10 +102,10 @@ class Pipe(Node):
         if out is None:
             way.lost(len(batch), batch.nbytes)
             hook.peer.drop(ENETDOWN, len(batch))
-        elif way.plain and not way.line and not way.waiting:
+        elif way.plain and way.idle:
             way.pass_on(out, batch)
         else:
-            now = self.graph.clock()
+            now = self._now()
             way.accept_batch(batch, now)
             self._go(way, now, not batch[-1].record)
 
@@ -110,6 +117,17 @@ class Pipe(Node):
         elif way.hook is not None:
             way.hook.send_flow(True)
 
+    def _now(self) -> float:
+        """Return the time; where the clock was set back it has stood still for a moment."""
+        now = self.graph.clock() + self._ahead
+        if now < self._last:
+            self._ahead += self._last - now
+            now = self._last
+            self._due = inf  # the timer waits for what the clock showed: start it anew
+            self._arm(now)
+        self._last = now
+        return now
+
     def _go(self, way: Way, now: float, streaming: bool) -> None:
         """Do what is to be done in one direction when packets came."""
         self._move(way, now, streaming)
@@ -120,7 +138,7 @@ class Pipe(Node):
             or not self.timer.active
             or max(line[0][0], self._fired + TICK) < self._due
         ):
-            self._arm()
+            self._arm(self._now())
 
     def _move(self, way: Way, now: float, streaming: bool) -> None:
         """Bring one direction to where it is at *now*."""
@@ -134,14 +152,14 @@ class Pipe(Node):
     def _pump(self) -> None:
         """Do what is to be done by now in both."""
         for way in self.ways.values():
-            self._move(way, self.graph.clock(), False)
-        self._arm()
+            self._move(way, self._now(), False)
+        self._arm(self._now())
 
     def _fire(self) -> None:
-        self._fired = self.graph.clock()
+        self._fired = self._now()
         self._pump()
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """Have the timer fire when the next thing is to be done."""
         due = min(way.due() for way in self.ways.values())
         if due == inf:
@@ -150,18 +168,18 @@ class Pipe(Node):
         due = max(due, self._fired + TICK)
         if due < self._due or not self.timer.active:
             self._due = due
-            self.timer.start(max(due - self.graph.clock(), 0))
+            self.timer.start(max(due - now, 0))
 
     # -- messages -------------------------------------------------------------------------
 
     def _configure(self) -> None:
-        settings, now = self.settings, self.graph.clock()
+        settings, now = self.settings, self._now()
         for way in self.ways.values():
             way.configure(settings.delay, settings.overhead, settings.header_offset, now)
 
     def _look(self) -> None:
         """Bring up to date what is counted."""
-        now = self.graph.clock()
+        now = self._now()
         for way in self.ways.values():
             way.serve(now)
 
@@ -291,7 +309,7 @@ class Pipe(Node):
         self.ways[OTHER[hook.name]].out = None
         way.discard()
         if self.hooks and self.valid:
-            self._arm()
+            self._arm(self._now())
         super().disconnect(hook)
 
     def close(self) -> None:

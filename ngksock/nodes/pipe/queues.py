@@ -7,8 +7,8 @@ before all that came after.
 
 from __future__ import annotations
 
-from collections import deque
-from heapq import heappop, heappush
+from collections import OrderedDict, deque
+from heapq import heapify, heappop, heappush
 from itertools import chain, count
 from typing import Final
 
@@ -17,6 +17,7 @@ from ngksock.netgraph import Packet
 __all__ = ["FIRST", "Queue", "RoundRobin", "Weighted", "flow_of"]
 
 FIRST: Final = b""
+SLACK: Final = 32
 
 
 def flow_of(packet: Packet, offset: int) -> bytes:
@@ -49,6 +50,8 @@ class Queue:
         self.octets = 0
         self.flows: dict[bytes, deque[Packet]] = {}
         self._behind: deque[tuple[bytes, Packet]] = deque()  # from a mark on
+        self._sized: dict[int, dict[bytes, None]] = {}  # flows by the number of their packets
+        self._longest = 0
 
     def push(self, flow: bytes, packet: Packet) -> None:
         """Add *packet*, of that *flow*."""
@@ -64,6 +67,8 @@ class Queue:
         flow = self._next()
         queue = self.flows[flow]
         packet = queue.popleft()
+        if self.flowing:
+            self._resized(flow, len(queue) + 1, len(queue))
         if not queue:
             del self.flows[flow]
         self._taken(flow, packet)
@@ -79,14 +84,16 @@ class Queue:
         """
         if not self.flows:
             return None
-        longest = max(self.flows, key=lambda flow: len(self.flows[flow]))
-        for flow in chain((longest,), list(self.flows)):
+        longest = next(iter(self._sized[self._longest])) if self.flowing else FIRST
+        for flow in chain((longest,), self.flows):
             queue = self.flows[flow]
             for at in range(len(queue)) if head else range(len(queue) - 1, -1, -1):
                 packet = queue[at]
                 if packet.eof or packet.stream:
                     continue
                 del queue[at]
+                if self.flowing:
+                    self._resized(flow, len(queue) + 1, len(queue))
                 if not queue:
                     del self.flows[flow]
                     self._emptied(flow)
@@ -128,9 +135,31 @@ class Queue:
         queue = self.flows.get(flow)
         if queue is not None:
             queue.append(packet)
+            if self.flowing:
+                self._resized(flow, len(queue) - 1, len(queue))
             return
         self.flows[flow] = deque((packet,))
+        if self.flowing:
+            self._resized(flow, 0, 1)
         self._began(flow)
+
+    def _resized(self, flow: bytes, before: int, after: int) -> None:
+        """Note that *flow* has a packet more, or less, to know which is the longest."""
+        sized = self._sized
+        if after:
+            same = sized.get(after)
+            if same is None:
+                sized[after] = {flow: None}
+            else:
+                same[flow] = None
+        if before:
+            same = sized[before]
+            if len(same) > 1:
+                del same[flow]
+            else:
+                del sized[before]
+        if after > self._longest or self._longest not in sized:
+            self._longest = after
 
     def _began(self, flow: bytes) -> None:
         """The first packet of *flow* is there."""
@@ -159,31 +188,40 @@ class RoundRobin(Queue):
     def __init__(self, quantum: int) -> None:
         super().__init__()
         self.quantum = quantum
-        self._active: deque[bytes] = deque()  # the first one has its turn
-        self._left: dict[bytes, int] = {}
+        # The flows, whose turn it is first, with the bytes that each may still send in its turn.
+        self._active: OrderedDict[bytes, int] = OrderedDict()
 
     def _began(self, flow: bytes) -> None:
-        self._active.append(flow)
-        self._left[flow] = self.quantum if len(self._active) == 1 else 0
+        self._active[flow] = 0 if self._active else self.quantum
 
     def _next(self) -> bytes:
-        active, left = self._active, self._left
-        while self.flows[active[0]][0].len > left[active[0]]:
-            active.rotate(-1)
-            left[active[0]] += self.quantum
-        return active[0]
+        active, turned = self._active, 0
+        while True:
+            flow = next(iter(active))
+            if self.flows[flow][0].len <= active[flow]:
+                return flow
+            if turned == len(active):
+                # Nobody had enough in a whole round: those in which nobody will are one sum.
+                short = min(self.flows[flow][0].len - left for flow, left in active.items())
+                rounds = (short - 1) // self.quantum
+                for each in active:
+                    active[each] += rounds * self.quantum
+                turned = 0
+            active.move_to_end(flow)
+            active[next(iter(active))] += self.quantum
+            turned += 1
 
     def _taken(self, flow: bytes, packet: Packet) -> None:
-        self._left[flow] -= packet.len
+        self._active[flow] -= packet.len
         if flow not in self.flows:
             self._emptied(flow)
 
     def _emptied(self, flow: bytes) -> None:
-        turn = self._active[0] == flow
-        self._active.remove(flow)
-        del self._left[flow]
-        if turn and self._active:
-            self._left[self._active[0]] += self.quantum
+        active = self._active
+        turn = next(iter(active)) == flow
+        del active[flow]
+        if turn and active:
+            active[next(iter(active))] += self.quantum
 
 
 class Weighted(Queue):
@@ -223,3 +261,6 @@ class Weighted(Queue):
 
     def _emptied(self, flow: bytes) -> None:
         del self._tags[flow]
+        if len(self._heap) > 2 * len(self._tags) + SLACK:
+            self._heap = list(self._tags.values())
+            heapify(self._heap)

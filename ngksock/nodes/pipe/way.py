@@ -58,6 +58,7 @@ class Way:
         self.line: deque[tuple[float, Packet | Batch]] = deque()
         self.line_frames = 0
         self.line_octets = 0
+        self.delivering = False
         self.bandwidth = 0
         self._begin = -inf
         self._bits = 0
@@ -65,9 +66,9 @@ class Way:
         self.configure(0, 0, 0, 0.0)
 
     def configure(self, delay: int, overhead: int, offset: int, now: float) -> None:
-        """Do as ``config``, ``loss``, and these values of the pipe say, from *now* on."""
-        self.serve(now)
+        """Do as ``config``, ``loss``, and these values say, from *now*, to which `serve` came."""
         self._begin, self._bits = max(self.free, now), 0
+        self.stalled = False
         config = self.config
         self.delay, self.overhead, self.offset = delay / MILLION, overhead, offset
         self.bandwidth = config.bandwidth
@@ -109,6 +110,11 @@ class Way:
         """How many packets wait."""
         return self.queue.frames + (self.first is not None)
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing in it that a packet would have to stay behind."""
+        return not (self.line or self.waiting or self.delivering)
+
     # -- in
 
     def accept(self, packet: Packet, now: float) -> None:
@@ -125,7 +131,7 @@ class Way:
         queue, config = self.queue, self.config
         dropped: Packet | None = None
         full = self._cost(queue.octets + packet.len, queue.frames + 1) > LIMIT
-        if full and packet.stream:
+        if full and (packet.stream or packet.eof):
             dropped = packet  # of a source that was told to hold long ago
         else:
             queue.push(self._flow(packet), packet)
@@ -181,9 +187,9 @@ class Way:
         config, frames = self.config, self.line_frames
         # What `_full` says, written out: this is for each packet.
         full = self.line_octets + packet.len + COST * (frames + 1) > LIMIT or (
-            config.delaylen > 0 and frames >= config.delaylen
+            0 < config.delaylen <= frames and self._crowded(start)
         )
-        if kept and (self.down or (full and not packet.eof)):
+        if kept and (self.down or full):
             return False
         end = start
         if self.bandwidth and not packet.eof:
@@ -197,6 +203,12 @@ class Way:
                 return True
         self._put(end + self.delay, packet, 1, packet.len)
         return True
+
+    def _crowded(self, start: float) -> bool:
+        """Whether delaylen of what is on the line are still under way at *start*."""
+        line, most = self.line, self.config.delaylen
+        held = self.out is not None and self.out.high
+        return held or len(line) < most or line[-most][0] > start + EARLY
 
     def _chance(self, length: int) -> float:
         """Return the chance that a packet of that length arrives."""
@@ -222,7 +234,10 @@ class Way:
         self.stats.fwd_octets += octets
 
     def _put(self, due: float, load: Packet | Batch, frames: int, octets: int) -> None:
-        self.line.append((due, load))
+        line = self.line
+        if line and due < line[-1][0]:
+            due = line[-1][0]  # the delay has become shorter; nobody overtakes
+        line.append((due, load))
         self.line_frames += frames
         self.line_octets += octets
 
@@ -239,18 +254,26 @@ class Way:
 
     def deliver(self, now: float) -> None:
         """Let arrive what is due, in order, as long as the sink takes it."""
+        if self.delivering:
+            return  # whoever answers within a delivery is not to overtake the rest of it
         line, limit = self.line, now + EARLY
-        while line and line[0][0] <= limit:
-            out = self.out
-            if out is not None and out.high and not _records(line[0][1]):
-                return  # a stream cannot be lost, and a sink can hold us
-            batch = self._gather(limit, 1 if out is not None and out.high else MOST)
-            if out is None:
-                self.lost(len(batch), batch.nbytes)
-            else:
-                self.pass_on(out, batch)
-            if self.stalled:
-                self.serve(now)
+        most = self.line_frames + self.waiting  # what is answered has another turn
+        self.delivering = True
+        try:
+            while line and line[0][0] <= limit and most > 0:
+                out = self.out
+                if out is not None and out.high and not _records(line[0][1]):
+                    return  # a stream cannot be lost, and a sink can hold us
+                batch = self._gather(limit, 1 if out is not None and out.high else MOST)
+                most -= len(batch)
+                if out is None:
+                    self.lost(len(batch), batch.nbytes)
+                else:
+                    self.pass_on(out, batch)
+                if self.stalled:
+                    self.serve(now)
+        finally:
+            self.delivering = False
 
     def _gather(self, limit: float, most: int) -> Batch:
         """Take what is due by *limit* off the line, as one batch of at most *most* packets."""

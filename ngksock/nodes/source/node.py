@@ -209,7 +209,7 @@ class Source(Node):
         if self.running:
             raise OSError(EBUSY, f"{self!r} is running; stop it first")
         if self.output is None:
-            raise OSError(ENOTCONN, f"{self!r} has no hook output")
+            raise OSError(ENOTCONN, f"{self!r} has no hook output; connect that first")
         if self.pace is None:
             raise OSError(ENXIO, "no rate is set; setpps, setinterval or setiface sets one")
         if not packets:
