@@ -10,7 +10,7 @@ from ngksock.netgraph.hook import Hook, Shares, send_all
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
-from ngksock.netgraph.timer import Timer
+from ngksock.netgraph.timer import Schedule, Timer
 from ngksock.packet import EOF, Batch, Packet, Tag
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Reply",
     "Row",
     "Rows",
+    "Schedule",
     "Shares",
     "Tag",
     "Timer",

@@ -1,14 +1,18 @@
-"""Timer: a node's way to do something later."""
+"""Timer and Schedule: a node's ways to do something later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
 
-__all__ = ["Timer"]
+__all__ = ["TICK", "Schedule", "Timer"]
+
+TICK: Final = 0.0005
+"""A `Schedule` does what is due at most once in so many seconds: then it is several things."""
 
 
 class Timer:
@@ -67,3 +71,55 @@ class Timer:
 
     def _ended(self, node: Node) -> None:
         self.stop()
+
+
+class Schedule:
+    """
+    The time of a node in which packets wait, and one timer for all of them.
+
+    Args:
+        node: Whose it is.
+        due: Returns when the next thing is to be done, in the time of `now`;
+            inf: nothing waits.
+        do: Does what is to be done by now, and then calls `arm`.
+    """
+
+    __slots__ = ("_ahead", "_due", "_fired", "_last", "_next", "_node", "_timer")
+
+    def __init__(self, node: Node, due: Callable[[], float], do: Callable[[], object]) -> None:
+        def fire() -> None:
+            self._fired = self.now()
+            do()
+
+        self._node = node
+        self._next = due
+        self._timer = Timer(node, fire)
+        self._due = inf
+        self._fired = self._last = -inf
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Return the time; where the clock was set back it has stood still for a moment."""
+        now = self._node.graph.clock() + self._ahead
+        if now < self._last:
+            self._ahead += self._last - now
+            now = self._last
+            self._due = inf  # the timer waits for what the clock showed: start it anew
+            self.arm(now)
+        self._last = now
+        return now
+
+    def covers(self, at: float) -> bool:
+        """Tell whether what is due *at* a time will be done then without a call of `arm`."""
+        return self._timer.active and self._due <= max(at, self._fired + TICK)
+
+    def arm(self, now: float) -> None:
+        """Have the next thing done in its time."""
+        due = self._next()
+        if due == inf:
+            self._timer.stop()
+            return
+        due = max(due, self._fired + TICK)
+        if due < self._due or not self._timer.active:
+            self._due = due
+            self._timer.start(max(due - now, 0))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ngksock.netgraph import Packet
 from ngksock.netgraph.edges import mkpeer
-from ngksock.nodes.pipe.node import TICK
+from ngksock.netgraph.timer import TICK
 from ngksock.testing import GraphTestCase
 from ngksock.testing.sandbox import Sandbox
 from tests.nodes.shaping import Stamper, spread, stamper

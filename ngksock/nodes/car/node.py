@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from errno import EINVAL, ENETDOWN
-from math import inf
 from typing import Final
 
-from ngksock.netgraph import Batch, Hook, Node, Packet, Timer, command
+from ngksock.netgraph import Batch, Hook, Node, Packet, Schedule, command
 from ngksock.nodes.car.layouts import CONF, STATS, Conf, Stats, WayConf, WayStats
 from ngksock.nodes.car.way import Way
 from ngksock.plugin import NodeType
 
 __all__ = ["Car", "car"]
 
-TICK: Final = 0.0005
-"""The timer fires at most once in so many seconds: then several packets are due."""
 OTHER: Final = {"upper": "lower", "lower": "upper"}
 
 
@@ -28,17 +25,13 @@ class Car(Node):
         super().__init__()
         self.ways = {name: Way() for name in self.hook_names}
         self.downstream, self.upstream = self.ways.values()
-        self.timer = Timer(self, self._fire)
-        self._due = inf
-        self._fired = -inf
-        self._last = -inf
-        self._ahead = 0.0
+        self.schedule = Schedule(self, self._next, self._pump)
 
     def newhook(self, hook: Hook, name: str) -> None:
         super().newhook(hook, name)
         way = self.ways[name]
         way.stats = WayStats()
-        way.configure(WayConf(), self._now())
+        way.configure(WayConf(), self.schedule.now())
 
     def connect(self, hook: Hook) -> None:
         hook.private = self.ways[hook.name]
@@ -54,7 +47,7 @@ class Car(Node):
             way.stats.errors += 1
             raise OSError(ENETDOWN, f"there is no hook {OTHER[hook.name]}")
         passed: list[Packet] = []
-        way.police(packet, self._now(), passed)
+        way.police(packet, self.schedule.now(), passed)
         if len(passed) == 1 and not way.queue:
             way.stats.passed += 1
             drops = out.drops
@@ -68,7 +61,7 @@ class Car(Node):
             self._send(way, out, Batch(passed))
         if way.queue or way.high:
             way.press(not packet.record)
-            self._arm(self._now())
+            self.schedule.arm(self.schedule.now())
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
         way: Way = hook.private
@@ -82,14 +75,14 @@ class Car(Node):
         if way.all_green(batch):
             self._send(way, out, batch)
             return
-        now, passed = self._now(), list[Packet]()
+        now, passed = self.schedule.now(), list[Packet]()
         for packet in batch:
             way.police(packet, now, passed)
         if passed:
             self._send(way, out, batch if passed == batch else Batch(passed))
         if way.queue or way.high:
             way.press(not batch[-1].record)
-            self._arm(self._now())
+            self.schedule.arm(self.schedule.now())
 
     def _send(self, way: Way, out: Hook, batch: Batch) -> None:
         count, before = len(batch), sum(out.drops.values())
@@ -109,39 +102,17 @@ class Car(Node):
         """Send what has waited long enough."""
         for way in self.ways.values():
             passed: list[Packet] = []
-            way.release(self._now(), passed)
+            way.release(self.schedule.now(), passed)
             if way.out is None:
                 way.stats.errors += len(passed)
             elif passed:
                 self._send(way, way.out, Batch(passed))
             way.press(False)
-        self._arm(self._now())
+        self.schedule.arm(self.schedule.now())
 
-    def _now(self) -> float:
-        """Return the time; where the clock was set back it has stood still for a moment."""
-        now = self.graph.clock() + self._ahead
-        if now < self._last:
-            self._ahead += self._last - now
-            now = self._last
-            self._due = inf  # the timer waits for what the clock showed: start it anew
-            self._arm(now)
-        self._last = now
-        return now
-
-    def _fire(self) -> None:
-        self._fired = self._now()
-        self._pump()
-
-    def _arm(self, now: float) -> None:
-        """Have the timer fire when the next packet has waited long enough."""
-        due = min(way.due() for way in self.ways.values())
-        if due == inf:
-            self.timer.stop()
-            return
-        due = max(due, self._fired + TICK)
-        if due < self._due or not self.timer.active:
-            self._due = due
-            self.timer.start(max(due - now, 0))
+    def _next(self) -> float:
+        """Return when the next packet has waited long enough."""
+        return min(way.due() for way in self.ways.values())
 
     # -- messages -------------------------------------------------------------------------
 
@@ -177,7 +148,7 @@ class Car(Node):
             raise OSError(EINVAL, "neither upstream nor downstream is given; give one, or both")
         for name, way in given.items():
             way.check(name)
-        now = self._now()
+        now = self.schedule.now()
         for name, way in given.items():
             (self.upstream if name == "upstream" else self.downstream).configure(replace(way), now)
         self._pump()
@@ -210,7 +181,7 @@ class Car(Node):
         self.ways[OTHER[hook.name]].out = None
         way.discard()
         if self.hooks and self.valid:
-            self._arm(self._now())
+            self.schedule.arm(self.schedule.now())
         super().disconnect(hook)
 
 

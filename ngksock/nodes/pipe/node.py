@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from errno import EINVAL, ENETDOWN
-from math import inf
 from typing import Final
 
-from ngksock.netgraph import FLOW_COOKIE, Batch, Hook, Message, Node, Packet, Timer, command
+from ngksock.netgraph import FLOW_COOKIE, Batch, Hook, Message, Node, Packet, Schedule, command
 from ngksock.netgraph.layout import UINT64
 from ngksock.nodes.pipe.layouts import (
     ALL,
@@ -32,8 +31,6 @@ __all__ = ["Pipe", "pipe"]
 OWN_COOKIE: Final = 1750000304
 """Of the messages FreeBSD's pipe does not have."""
 UP, DOWN = 32, 33
-TICK: Final = 0.0005
-"""The timer fires at most once in so many seconds: then several packets are due."""
 OTHER: Final = {"upper": "lower", "lower": "upper"}
 
 
@@ -48,11 +45,7 @@ class Pipe(Node):
         self.downstream, self.upstream = self.ways.values()
         self.settings = Config(downstream=self.downstream.config, upstream=self.upstream.config)
         self.seed: int | None = None
-        self.timer = Timer(self, self._fire)
-        self._due = inf
-        self._fired = -inf
-        self._last = -inf
-        self._ahead = 0.0
+        self.schedule = Schedule(self, self._next, self._pump)
 
     def newhook(self, hook: Hook, name: str) -> None:
         super().newhook(hook, name)
@@ -64,7 +57,7 @@ class Pipe(Node):
         else:
             self.settings.upstream = way.config
         self._configure()
-        self._arm(self._now())  # for a stream that waited for another configuration
+        self.schedule.arm(self.schedule.now())  # for a stream that waited for another configuration
 
     def connect(self, hook: Hook) -> None:
         hook.private = self.ways[hook.name]
@@ -90,7 +83,7 @@ class Pipe(Node):
                 else:
                     way.passed(1, packet.len)
             return
-        now = self._now()
+        now = self.schedule.now()
         way.accept(packet, now)
         self._go(way, now, not packet.record)
 
@@ -105,7 +98,7 @@ class Pipe(Node):
         elif way.plain and way.idle:
             way.pass_on(out, batch)
         else:
-            now = self._now()
+            now = self.schedule.now()
             way.accept_batch(batch, now)
             self._go(way, now, not batch[-1].record)
 
@@ -117,28 +110,12 @@ class Pipe(Node):
         elif way.hook is not None:
             way.hook.send_flow(True)
 
-    def _now(self) -> float:
-        """Return the time; where the clock was set back it has stood still for a moment."""
-        now = self.graph.clock() + self._ahead
-        if now < self._last:
-            self._ahead += self._last - now
-            now = self._last
-            self._due = inf  # the timer waits for what the clock showed: start it anew
-            self._arm(now)
-        self._last = now
-        return now
-
     def _go(self, way: Way, now: float, streaming: bool) -> None:
         """Do what is to be done in one direction when packets came."""
         self._move(way, now, streaming)
         line = way.line
-        if (
-            way.high
-            or not line
-            or not self.timer.active
-            or max(line[0][0], self._fired + TICK) < self._due
-        ):
-            self._arm(self._now())
+        if way.high or not line or not self.schedule.covers(line[0][0]):
+            self.schedule.arm(self.schedule.now())
 
     def _move(self, way: Way, now: float, streaming: bool) -> None:
         """Bring one direction to where it is at *now*."""
@@ -152,34 +129,23 @@ class Pipe(Node):
     def _pump(self) -> None:
         """Do what is to be done by now in both."""
         for way in self.ways.values():
-            self._move(way, self._now(), False)
-        self._arm(self._now())
+            self._move(way, self.schedule.now(), False)
+        self.schedule.arm(self.schedule.now())
 
-    def _fire(self) -> None:
-        self._fired = self._now()
-        self._pump()
-
-    def _arm(self, now: float) -> None:
-        """Have the timer fire when the next thing is to be done."""
-        due = min(way.due() for way in self.ways.values())
-        if due == inf:
-            self.timer.stop()
-            return
-        due = max(due, self._fired + TICK)
-        if due < self._due or not self.timer.active:
-            self._due = due
-            self.timer.start(max(due - now, 0))
+    def _next(self) -> float:
+        """Return when the next packet has waited long enough."""
+        return min(way.due() for way in self.ways.values())
 
     # -- messages -------------------------------------------------------------------------
 
     def _configure(self) -> None:
-        settings, now = self.settings, self._now()
+        settings, now = self.settings, self.schedule.now()
         for way in self.ways.values():
             way.configure(settings.delay, settings.overhead, settings.header_offset, now)
 
     def _look(self) -> None:
         """Bring up to date what is counted."""
-        now = self._now()
+        now = self.schedule.now()
         for way in self.ways.values():
             way.serve(now)
 
@@ -309,7 +275,7 @@ class Pipe(Node):
         self.ways[OTHER[hook.name]].out = None
         way.discard()
         if self.hooks and self.valid:
-            self._arm(self._now())
+            self.schedule.arm(self.schedule.now())
         super().disconnect(hook)
 
     def close(self) -> None:
