@@ -141,6 +141,10 @@ class INodeType(Interface):
     name = Attribute("1 to 31 bytes; what mkpeer asks for.")
     cookie = Attribute("The 32-bit namespace of its messages.")
     commands = Attribute("`ngksock.netgraph.Rows`: its control messages.")
+    abi = Attribute(
+        "The `ngksock.plugin.ABI` it was written for: another one's is EINVAL. "
+        "A provider without it is taken to be of ABI 1."
+    )
 
     def constructor() -> Any:
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
-__all__ = ["EOF", "Batch", "Packet", "Record", "Tag"]
+__all__ = ["EOF", "Batch", "Packet", "Piece", "Record", "Tag"]
 
 
 class Tag:
@@ -52,6 +52,8 @@ class Packet:
 
     record: ClassVar[bool] = False
     """Whether it is whole in itself: a sink that is full may lose it (see `Record`)."""
+    stream: ClassVar[bool] = False
+    """Whether it is known to be a piece of a stream: nobody may lose it (see `Piece`)."""
 
     def __init__(
         self,
@@ -94,6 +96,20 @@ class Record(Packet):
     __slots__ = ()
 
     record = True
+
+
+class Piece(Packet):
+    """
+    A packet that came as a piece of a stream.
+
+    What follows it is worth nothing without it: a node that delays or limits
+    packets keeps it, in its place, and holds the source; and it is never sent
+    twice.
+    """
+
+    __slots__ = ()
+
+    stream = True
 
 
 EOF: Final = Packet(b"", eof=True)

@@ -24,12 +24,14 @@ LAYERS: dict[str, set[str]] = {
     "": set(),
     "packet": set(),
     "errors": {"packet"},
+    "ethernet": set(),
     "interfaces": {"packet"},
     "ngd": set(),
     "netgraph": {"interfaces", "packet"},
     "kpi": {"errors", "interfaces", "packet"},
     "plugin": {"interfaces", "netgraph", "packet"},
-    "nodes": {"interfaces", "netgraph", "packet", "plugin"},
+    "tuntap": {"netgraph", "packet"},
+    "nodes": {"ethernet", "interfaces", "netgraph", "packet", "plugin"},
     "service": {"errors", "interfaces", "kpi", "netgraph", "ngd", "nodes", "packet", "plugin"},
     "client": {"interfaces", "netgraph", "ngd", "packet"},
     "ctl": {"client", "interfaces", "netgraph", "ngd", "packet"},
@@ -39,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
 SIBLINGS = {"netgraph": "kpi", "kpi": "netgraph"}
 # The node types that touch the world.
 KSOCKET = "ksocket"
-PAIR_USERS = {"iface", "eiface"}
+DOORS = {"kpi": {KSOCKET}, "errors": {KSOCKET}, "tuntap": {"iface", "eiface"}}
 
 TYPING = {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 NOT_PURE = {"asyncio", "ctypes", "os", "select", "selectors", "socket", "threading", "twisted"}
@@ -112,7 +114,7 @@ def known_modules(sources: Sources) -> set[str]:
 
 def node_type(module: str) -> str:
     """Return the type a module of nodes belongs to, "" for the package and other modules."""
-    found = re.match(r"ngksock\.nodes\.([a-z0-9]+)", module)
+    found = re.match(r"ngksock\.nodes\.(\w+)", module)
     return found[1] if found else ""
 
 
@@ -122,8 +124,8 @@ def may_import(importer: str, target: str) -> bool:
     if above == below == "nodes":
         # A type knows its own files; only the package itself names them all.
         return own in ("", node_type(target))
-    if above == "nodes" and below in ("kpi", "errors"):
-        return own == KSOCKET
+    if above == "nodes" and below in DOORS:
+        return own in DOORS[below]
     return above == "testing" or below in ("", above) or below in LAYERS.get(above, set())
 
 
@@ -161,14 +163,15 @@ def check_pure_core(sources: Sources) -> list[str]:
 
 
 def check_nodes(sources: Sources) -> list[str]:
-    """Of the nodes ksocket alone imports twisted, iface and eiface twisted.pair."""
+    """Of the nodes ksocket alone imports twisted; twisted.pair is for what is under iface."""
     bad = []
     for path, text in package(sources).items():
-        own, in_nodes = node_type(module_name(path)), path.startswith("ngksock/nodes/")
+        module = module_name(path)
+        own, in_nodes = node_type(module), path.startswith("ngksock/nodes/")
         for line, target in imports(path, text, set()):
             pair = target.startswith("twisted.pair")
             twisted = target.startswith("twisted") and in_nodes and not pair
-            if (pair and own not in PAIR_USERS) or (twisted and own != KSOCKET):
+            if (pair and layer(module) != "tuntap") or (twisted and own != KSOCKET):
                 bad.append(f"{path}:{line}: {target} is not for this file")
     return bad
 
@@ -339,6 +342,7 @@ class HouseTests(SynchronousTestCase):
             {"ngksock/kpi/__init__.py": "from ..netgraph import hook"},
             {"ngksock/nodes/hub.py": "from ngksock.kpi.socket import Socket"},
             {"ngksock/nodes/hub.py": "from ngksock.nodes.tee import tee"},
+            {"ngksock/nodes/hub.py": "from ngksock.tuntap import Interface"},
             {"ngksock/service/tap.py": "from ngksock import testing", "ngksock/testing.py": ""},
             {"ngksock/packet.py": "from ngksock.netgraph import Hook"},
             {"ngksock/utilities.py": ""},
@@ -349,6 +353,7 @@ class HouseTests(SynchronousTestCase):
         sample = {
             "ngksock/_inetgraph.py": "if TYPE_CHECKING:\n    from ngksock.netgraph import Hook",
             "ngksock/nodes/ksocket.py": "from ngksock.kpi import socket",
+            "ngksock/nodes/iface.py": "from ngksock.tuntap import Interface",
             "ngksock/nodes/__init__.py": "from ngksock.nodes.hub import hub",
             "ngksock/service/tap.py": "from ngksock import __version__",
         }
@@ -369,15 +374,15 @@ class HouseTests(SynchronousTestCase):
         )
 
     def test_nodes(self) -> None:
-        """Twisted is for ksocket, and its packet interfaces for iface and eiface."""
+        """Twisted is for ksocket, and its packet interfaces for ngksock.tuntap."""
         self.kept(check_nodes)
 
     def test_nodes_can_fail(self) -> None:
-        """A hub that knows the reactor and a tap outside of iface are found."""
+        """A hub that knows the reactor and a tap outside of ngksock.tuntap are found."""
         self.broken(
             check_nodes,
             {"ngksock/nodes/hub.py": "from twisted.internet import task"},
-            {"ngksock/nodes/ksocket.py": "from twisted.pair import tuntap"},
+            {"ngksock/nodes/iface.py": "from twisted.pair import tuntap"},
             {"ngksock/kpi/dgram.py": "import twisted.pair.tuntap"},
         )
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ngksock.packet import EOF, Batch, Packet, Record, Tag
+from ngksock.packet import EOF, Batch, Packet, Piece, Record, Tag
 
 
 class PacketTests(SynchronousTestCase):
@@ -34,6 +34,11 @@ class PacketTests(SynchronousTestCase):
         """A copy of a datagram is a datagram; other packets are none."""
         self.assertTrue(Record(b"a").replace(b"b").record)
         self.assertFalse(Packet(b"a").replace(b"b").record)
+
+    def test_piece(self) -> None:
+        """A copy of a stream's piece is one; datagrams and other packets are none."""
+        self.assertTrue(Piece(b"a").replace(b"b").stream)
+        self.assertFalse(Packet(b"a").stream or Record(b"a").stream or Piece(b"a").record)
 
     def test_find_tag(self) -> None:
         """The first tag of that cookie and type, or None."""

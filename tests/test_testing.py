@@ -221,6 +221,9 @@ class GraphTestCaseTests(GraphTestCase):
     def test_available(self) -> None:
         """Types of the test are offered beside the installed ones."""
         self.assertLessEqual({"relay", "recorder", "hub"}, {*self.net.available()})
+        places = {one.type: one.origin for one in self.net.origins()}
+        self.assertEqual("the test", places["relay"])
+        self.assertIn("ngksock", places["hub"])
 
 
 class TearDownTests(SynchronousTestCase):

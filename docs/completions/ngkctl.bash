@@ -57,7 +57,8 @@ _ngkctl_argument() {
     case $1:$2:$4 in
     list:*) echo '-l -n --json' ;;
     show:*:-*) echo '-n --json' ;;
-    types:* | status:*:-*) echo '--json' ;;
+    types:*) echo '-v --json' ;;
+    status:*:-*) echo '--json' ;;
     inspect:*:-*) echo '-a --json' ;;
     dot:1:-*) echo '-c' ;;
     wait:*:-*) echo '-t' ;;

@@ -85,7 +85,7 @@ _ngkctl_argument() { # of the command that words begins with
     dot | graphviz | confdot) if [[ $PREFIX == -* ]]; then compadd -- -c; else _files; fi ;;
     help | \?) _ngkctl_commands ;;
     list | ls) compadd -- -l -n --json ;;
-    types) compadd -- --json ;;
+    types) compadd -- -v --json ;;
     mkpeer)
         if ((number == 1)); then
             _ngkctl_paths

@@ -104,11 +104,17 @@ class ConsoleSession(Session):
         self._tell(asjson.hooks(self.port.hooklist(args[0])))
 
     def _types(self, args: list[Word]) -> None:
-        if not self.json:
+        if not self.json or args not in ([], ["-v"]):
             super()._types(args)
             return
         infos = self._ask(".", 10, Struct(TypeList)).typeinfo
-        self._tell([{"type": info.typename, "nodes": info.numnodes} for info in infos])
+        if "-v" not in args:
+            self._tell([{"type": info.typename, "nodes": info.numnodes} for info in infos])
+            return
+        living = {info.typename: info.numnodes for info in infos}
+        self._tell([{"type": one.type or None, "nodes": living.get(one.type, 0),
+                     "origin": one.origin, "problem": one.problem or None}
+                    for one in self._origins()])  # fmt: skip
 
     def _status(self, args: list[Word]) -> None:
         if not self.json:

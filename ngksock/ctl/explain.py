@@ -51,7 +51,8 @@ DESCRIPTIONS: Final = {
     "status": """Shows what the node at "path" tells of its state, in words.  Not every type tells
         something.""",
     "types": """Lists the types that were used since the daemon began, and how many nodes of each
-        there are.  "inspect type" knows the others too.""",
+        there are.  With -v all that could be used, and where each comes from; one that cannot is
+        listed with the reason.  "inspect type" explains any of them.""",
     "write": """Sends one packet out of a hook of this program's own node.  Its bytes are numbers,
         decimal, 0x hexadecimal or 0 octal, of -128 to 255; or, with -f, the first 8192 bytes of
         a file.""",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ngksock.errors import oserror
-from ngksock.kpi.sockaddr import scope_id
+from ngksock.kpi.sockaddr import scope_id, scope_name
 
 __all__ = [
     "ADDRESS",
@@ -226,13 +226,6 @@ def _literal(family: int, text: str) -> bytes | None:
         return None
 
 
-def _name_of(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return str(index)
-
-
 def _encode_address(text: str) -> bytes:
     raw = _literal(socket.AF_INET, text)
     if raw is None:
@@ -260,7 +253,7 @@ def _encode_interface(text: str) -> bytes:
 def _decode_interface(value: bytes) -> str:
     if len(value) >= _MREQN.size:
         _group, address, index = _MREQN.unpack(_need(value, _MREQN.size))
-        return _name_of(index) if index else socket.inet_ntoa(address)
+        return scope_name(index) if index else socket.inet_ntoa(address)
     return socket.inet_ntoa(_need(value, 4))
 
 
@@ -277,7 +270,7 @@ INTERFACE6: Final = Form(
     "interface",
     4,
     lambda text: _INT.pack(scope_id(text)),
-    lambda v: _name_of(_int(v)) if _int(v) else "0",
+    lambda v: scope_name(_int(v)) if _int(v) else "0",
     _int,
     _as_is,
 )
@@ -323,7 +316,7 @@ def _encode_membership6(text: str) -> bytes:
 def _decode_membership6(value: bytes) -> str:
     raw, index = _MREQ6.unpack(_need(value, _MREQ6.size))
     group = socket.inet_ntop(socket.AF_INET6, raw)
-    return f"{group}%{_name_of(index)}" if index else group
+    return f"{group}%{scope_name(index)}" if index else group
 
 
 MEMBERSHIP6: Final = Form(

@@ -27,6 +27,7 @@ __all__ = [
     "path_bytes",
     "path_text",
     "scope_id",
+    "scope_name",
 ]
 
 SockAddr = Any
@@ -62,11 +63,22 @@ def scope_id(scope: str) -> int:
         raise oserror(errno.ENXIO, f"no interface is called {scope[:40]!r}") from None
 
 
+def scope_name(number: int) -> str:
+    """Return the name of the interface with this *number*, or the number as text."""
+    for name, known in _interfaces().items():
+        if known == number:
+            return name
+    try:
+        return socket.if_indextoname(number)
+    except (OSError, OverflowError):
+        return str(number)
+
+
 def _interfaces() -> dict[str, int]:
     """
     Return the numbers of the interfaces that use IPv4, where the system lists them.
 
-    if_nametoindex(3) opens a socket to ask, and a dry run must not open one.
+    if_nametoindex(3) and its reverse open a socket to ask; a dry run must not open one.
     """
     try:
         with open("/proc/net/igmp", encoding="ascii", errors="replace") as table:

@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from ngksock.kpi.constants import RCV_PACKETS, SB_HIWAT, SB_LIMIT, SND_LIMIT, SND_LOWAT
-from ngksock.packet import Batch, Packet
+from ngksock.packet import Batch, Packet, Piece
 
 if TYPE_CHECKING:
     from ngksock.kpi.wait import Wait
@@ -192,7 +192,7 @@ class RcvBuf(SockBuf):
         """Join the packets of a stream: many small ones fill the buffer with few bytes."""
         batch = self.batch
         if batch is not None and len(batch) > 1:
-            self.batch = Batch((Packet(b"".join(p.data for p in batch)),), batch.nbytes)
+            self.batch = Batch((Piece(b"".join(p.data for p in batch)),), batch.nbytes)
 
     @property
     def low(self) -> bool:

@@ -35,7 +35,7 @@ from ngksock.kpi.listen import CONNECTED, CONNECTING, ENDED, LISTENING, ListenDr
 from ngksock.kpi.msghdr import Control
 from ngksock.kpi.sockaddr import SockAddr, path_text
 from ngksock.kpi.sockbuf import GATHER
-from ngksock.packet import Batch, Packet
+from ngksock.packet import Batch, Piece
 
 if TYPE_CHECKING:
     from ngksock.kpi.pipes import Lent
@@ -345,7 +345,7 @@ class StreamDriver(ListenDriver):
             self.rcvsize = RCV_MAX
         elif got < RCV_MIN:
             self.rcvsize = RCV_MIN  # a large buffer costs more than a small read
-        if not self.so.sbappend(Packet(data)):
+        if not self.so.sbappend(Piece(data)):
             self.pause()
 
     def pause(self) -> None:
@@ -469,7 +469,7 @@ class StreamDriver(ListenDriver):
         """Take in what arrived before the end and was not read yet."""
         try:
             while data := self.sock.recv(RCV_MIN):
-                self.so.sbappend(Packet(data))
+                self.so.sbappend(Piece(data))
         except OSError:
             return  # nothing more; why is known already
 

@@ -19,7 +19,7 @@ from OpenSSL import SSL, _util
 from ngksock.errors import oserror
 from ngksock.kpi.constants import MSG_NOSIGNAL
 from ngksock.kpi.sockbuf import GATHER
-from ngksock.packet import Batch, Packet
+from ngksock.packet import Batch, Piece
 
 __all__ = ["WINDOW", "Records", "windows"]
 
@@ -90,7 +90,7 @@ class Records:
         ended: Exception | None = None
         try:
             while True:
-                batch.add(Packet(conn.recv(RECORD)))
+                batch.add(Piece(conn.recv(RECORD)))
         except SSL.WantReadError:
             pass
         except Exception as error:

@@ -4,18 +4,22 @@ What a node type needs is here and in `ngksock.netgraph.layout`.
 """
 
 from ngksock.netgraph.command import Reply, Row, Rows, command, command_later, rows_of
+from ngksock.netgraph.fork import Fork, Forks
 from ngksock.netgraph.graph import Graph
-from ngksock.netgraph.hook import Hook, send_all
+from ngksock.netgraph.hook import Hook, Shares, send_all
 from ngksock.netgraph.lexer import ParseError
 from ngksock.netgraph.message import FLOW_COOKIE, Item, Message
 from ngksock.netgraph.node import Node
 from ngksock.netgraph.route import Route, Tally, follow
+from ngksock.netgraph.timer import Schedule, Timer
 from ngksock.packet import EOF, Batch, Packet, Tag
 
 __all__ = [
     "EOF",
     "FLOW_COOKIE",
     "Batch",
+    "Fork",
+    "Forks",
     "Graph",
     "Hook",
     "Item",
@@ -27,8 +31,11 @@ __all__ = [
     "Route",
     "Row",
     "Rows",
+    "Schedule",
+    "Shares",
     "Tag",
     "Tally",
+    "Timer",
     "command",
     "command_later",
     "follow",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ngksock.netgraph.message import Message
 
 if TYPE_CHECKING:
-    from ngksock.netgraph.generic import HookList, NodeInfo, TypeInfo
+    from ngksock.netgraph.generic import HookList, NodeInfo, Origin, TypeInfo
     from ngksock.netgraph.ngctl import Command
 
 __all__ = [
     "WRITE_MAX", "dot", "dump", "help_all", "help_one", "list_header", "message", "node",
-    "node_line", "text", "types",
+    "node_line", "origins", "text", "types",
 ]  # fmt: skip
 
 UNNAMED: Final = "<unnamed>"
@@ -66,6 +66,18 @@ def types(infos: Sequence[TypeInfo]) -> str:
         lines.append(f"{'Type name':>15}   Number of living nodes")
         lines.append(f"{'---------':>15}   ----------------------")
         lines.extend(f"{info.typename:>15}   {info.numnodes:5d}" for info in infos)
+    return "\n".join(lines)
+
+
+def origins(found: Sequence[Origin], living: Mapping[str, int]) -> str:
+    """Return what ``types -v`` prints; *living* is how many nodes of a type there are."""
+    lines = [f"There are {len({o.type for o in found if o.type})} types:"]
+    lines.append(f"{'Type name':>15}   Nodes   From")
+    lines.append(f"{'---------':>15}   -----   ----")
+    for one in found:
+        number = f"{living.get(one.type, 0):5d}" if one.type else "    -"
+        where = one.origin + (f": {one.problem}" if one.problem else "")
+        lines.append(f"{one.type or '-':>15}   {number}   {where}")
     return "\n".join(lines)
 
 

@@ -115,6 +115,6 @@ def _ask(graph: Graph, node: Node, callback: Callable[[], None]) -> None:
         callback()
     except OSError:
         raise
-    except Exception as error:
+    except BaseException as error:
         graph.bug(node, error)
         raise OSError(EINVAL, f"node {node!r} failed; the log says where") from error

@@ -52,7 +52,7 @@ class Flow:
         bug: Reports an exception of a node's ``rcvflow``.
     """
 
-    def __init__(self, bug: Callable[[Node, Exception], None]) -> None:
+    def __init__(self, bug: Callable[[Node, BaseException], None]) -> None:
         self._bug = bug
         self._word: _Word | None = None
         self._reached: dict[Hook, list[Hook]] = {}  # of each high sink: hooks its wave entered
@@ -105,7 +105,7 @@ class Flow:
         before, self._word = self._word, word
         try:
             word.node.rcvflow(hook, word.high)
-        except Exception as error:
+        except BaseException as error:
             self._bug(word.node, error)
         finally:
             self._word = before
@@ -133,6 +133,10 @@ class Flow:
         if not self._reached:
             return []
         return self.cut([hook for node in nodes for hook in node.hooks.values()])
+
+    def rerouted(self, node: Node) -> None:
+        """Send the waves that reach *node* again: packets take other ways within it now."""
+        self.renew(self.near((node,)))
 
     def renew(self, sinks: Iterable[Hook]) -> None:
         """Send the waves of *sinks* again; those that lost their link end."""

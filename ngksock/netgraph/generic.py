@@ -1,4 +1,4 @@
-"""Messages every node understands: netgraph.md §3, and four of our own.
+"""Messages every node understands: netgraph.md §3, and five of our own.
 
 `GENERIC` has the fourteen of FreeBSD, `CONTROL` those of the control cookie
 (wire.md "Beyond netgraph").  Their methods take the addressed node first.
@@ -226,6 +226,13 @@ class HookStats:
     drops: Annotated[list[DropCount], Prefixed(Struct(DropCount))]
 
 
+@dataclass
+class Origin:
+    type: Annotated[str, STRING]
+    origin: Annotated[str, STRING]
+    problem: Annotated[str, STRING]
+
+
 # -- the rows
 
 N = TypeVar("N")
@@ -366,7 +373,7 @@ class Control:
         kind = node.graph.look(arg) if arg else node.type
         about = node if kind is node.type else kind.constructor
         names = getattr(about, "hook_names", None)
-        form = "" if names is not None else getattr(about, "hook_form", "any name")
+        form = getattr(about, "hook_form", "any name" if names is None else "")
         rows = [*kind.commands.all, *GENERIC.rows.all, *CONTROL.rows.all]
         commands = [
             CommandInfo(
@@ -399,6 +406,11 @@ class Control:
         """List the types that could be used and were not yet."""
         graph = node.graph
         return sorted(set(graph.available()) - set(graph.types))
+
+    @about(5 | READS, resp=Prefixed(Struct(Origin)))
+    def origins(self, node: Node) -> list[Origin]:
+        """List the types there are, where each comes from, and why it cannot be used."""
+        return node.graph.origins()
 
     cookie: Final = CONTROL_COOKIE
     rows: Rows

@@ -8,8 +8,9 @@ from errno import EADDRINUSE, EINVAL, ENETDOWN, ENOENT, ENXIO
 from typing import Any, Final
 
 from ngksock._inetgraph import INodeType
+from ngksock.netgraph.bug import as_bug
 from ngksock.netgraph.flow import Flow
-from ngksock.netgraph.generic import PASSED, SHARED_ROWS
+from ngksock.netgraph.generic import PASSED, SHARED_ROWS, Origin
 from ngksock.netgraph.hook import Hook
 from ngksock.netgraph.message import Item, Message
 from ngksock.netgraph.node import Node, bare_node
@@ -39,6 +40,7 @@ class Graph:
         available: Returns the names of the types that could be found.
         reactor: Opaque here; nodes that open sockets or wait for a time take
             it from here.
+        origins: Returns where all types come from.
 
     ``shared`` is where node types keep what all their nodes of this graph share.
     ``newborn``, while it is a list, gets the nodes that are made.
@@ -53,6 +55,7 @@ class Graph:
         checking: bool = False,
         available: Callable[[], list[str]] = list,
         reactor: Any = None,
+        origins: Callable[[], list[Origin]] = list,
     ) -> None:
         self.soon = soon
         self.clock = clock
@@ -60,6 +63,7 @@ class Graph:
         self.checking = checking
         self.available = available
         self.reactor = reactor
+        self.origins = origins
         self.shared: dict[str, Any] = {}
         self.newborn: list[Node] | None = None
         self.work = Worklist(soon)
@@ -77,12 +81,19 @@ class Graph:
         """Iterate over the nodes by ascending id."""
         return iter(sorted(self.nodes.values(), key=lambda node: node.id))
 
-    def bug(self, node: Node, error: Exception) -> None:
+    def bug(self, node: Node, error: BaseException) -> None:
         """Report an exception that the code of *node* should not have raised, once a kind."""
-        key = (node.id, type(error).__name__)
+        # Not its own repr: that may be what is broken.
+        self._report_once(node.id, f"node {Node.__repr__(node)}", node.type, error)
+
+    def _report_once(self, number: int, what: str, kind: INodeType, error: BaseException) -> None:
+        key = (number, f"{'' if number else kind.name + ' '}{type(error).__name__}")
+        bug = as_bug(error)
         self.bugs[key] = count = self.bugs.get(key, 0) + 1
         if count == 1:
-            self.report(f"{node.type.name} node {node!r} failed", error)
+            place = getattr(kind, "place", "")
+            origin = f" (the type is of {place})" if place else ""
+            self.report(f"{kind.name} {what} failed{origin}", bug)
 
     # -- types and nodes
 
@@ -111,11 +122,15 @@ class Graph:
         """
         try:
             node = bare_node(kind.constructor())
+            if "graph" in vars(node):
+                raise ValueError("the constructor returned a node that is in a graph already")
         except OSError:
             raise
-        except Exception as error:
-            self.report(f"the constructor of type {kind.name} failed", error)
-            raise OSError(EINVAL, f"the constructor of type {kind.name} failed") from error
+        except BaseException as error:
+            self._report_once(0, "constructor", kind, error)
+            raise OSError(
+                EINVAL, f"the constructor of type {kind.name} failed; the log says where"
+            ) from error
         self.add(kind, node)
         return node
 
@@ -253,7 +268,7 @@ class Graph:
         except OSError:
             if not item.replied:  # of an error and a reply the reply counts (§3.4)
                 raise
-        except Exception as error:
+        except BaseException as error:
             self.bug(node, error)
             if not item.replied:
                 raise OSError(EINVAL, f"node {node!r} failed; the log says where") from error
@@ -374,7 +389,7 @@ class Graph:
         """Call a method of *node* that cannot refuse."""
         try:
             return method(*args)
-        except Exception as error:
+        except BaseException as error:
             self.bug(node, error)
             return None
 

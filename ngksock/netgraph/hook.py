@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
     from ngksock.netgraph.route import Route, Tally
 
-__all__ = ["Hook", "one_by_one", "send_all"]
+__all__ = ["Hook", "Shares", "one_by_one", "send_all"]
 
 RcvData = Callable[["Hook", Packet], None]
 RcvBatch = Callable[["Hook", Batch], None]
@@ -184,7 +184,7 @@ class Hook:
         except OSError as error:
             self.lost(error)
             raise
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, 1, peer)
         finally:
             if not depth:
@@ -211,7 +211,7 @@ class Hook:
         work.credit -= 1
         try:
             self._batch(peer, batch)
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, len(batch), peer)
         finally:
             if not depth:
@@ -229,7 +229,7 @@ class Hook:
                 self._data(peer, load)
         except OSError as error:
             self.lost(error, ends=True)
-        except Exception as error:
+        except BaseException as error:
             self.bug(error, len(load) if isinstance(load, Batch) else 1, peer)
         finally:
             work.leave()
@@ -247,7 +247,8 @@ class Hook:
 
     def drop(self, errno: int, count: int = 1) -> None:
         """Count *count* packets sent out of this hook as lost for *errno*."""
-        self.drops[errno] = self.drops.get(errno, 0) + count
+        if count:
+            self.drops[errno] = self.drops.get(errno, 0) + count
 
     def drop_names(self) -> dict[str, int]:
         """Return the losses by errno name, for people."""
@@ -271,7 +272,7 @@ class Hook:
         if ends:
             del counted[id(error)]
 
-    def bug(self, error: Exception, count: int = 1, peer: Hook | None = None) -> None:
+    def bug(self, error: BaseException, count: int = 1, peer: Hook | None = None) -> None:
         """
         Count *count* packets as lost to an error in the far node's code, and report it.
 
@@ -311,7 +312,7 @@ def one_by_one(rcvdata: RcvData, hook: Hook, batch: Batch) -> None:
             rcvdata(hook, packet)
         except OSError as error:
             sender.lost(error, ends=True)
-        except Exception as error:
+        except BaseException as error:
             sender.bug(error, 1, hook)
 
 
@@ -340,3 +341,20 @@ def send_all(hooks: Iterable[Hook], packet: Packet, but: Hook | None = None) -> 
             raise failed
         finally:
             failed = None  # its traceback holds this frame: no cycle for each loss
+
+
+class Shares(dict[Hook, Batch]):
+    """
+    What each hook gets of a batch that is being sorted: ``shares[hook].add(packet)``.
+
+    Each hook sees its packets in the order of the batch.
+    """
+
+    def __missing__(self, hook: Hook) -> Batch:
+        share = self[hook] = Batch()
+        return share
+
+    def send(self, batch: Batch) -> None:
+        """Send all shares; *batch* itself, which others may have too, where one is all of it."""
+        for hook, share in self.items():
+            hook.send_batch(batch if share == batch else share)

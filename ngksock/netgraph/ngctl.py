@@ -10,6 +10,9 @@ from typing import Final
 
 __all__ = ["COMMANDS", "Command", "LineError", "Quit", "Word", "find_command", "near", "split"]
 
+WORD_SHOWN: Final = 40
+"""Characters of a word that is no command, in what is said of it."""
+
 
 class Quit(Exception):  # noqa: N818 - it is no error
     """The command ``quit``: the file or the session ends here, with success."""
@@ -124,7 +127,7 @@ COMMANDS: Final = (
     Command("show", "show [-n] <path>", "show a node and its hooks", 1, 2, ("inquire", "info")),
     Command("shutdown", "shutdown <path>", "end a node", 1, 1, ("kill", "rmnode")),
     Command("status", "status <path>", "show the status of a node", 1, 1),
-    Command("types", "types", "list the types in use", 0, 0),
+    Command("types", "types [-v]", "list the types in use", 0, 1),
     Command("write", "write hook < -f file | byte ... >", "send a packet out of a hook",
             2, None, ("w",)),
     Command("quit", "quit", "end", 0, 0, ("exit",)),
@@ -158,6 +161,7 @@ def find_command(word: str, at: int = 0, more: Sequence[Command] = ()) -> Comman
         raise LineError(
             EINVAL, f'"{word}": ambiguous command', at, remedy=f"it may be {names}", syntax=True
         )
+    word = word if len(word) <= WORD_SHOWN else word[:WORD_SHOWN] + "..."
     names_like = near(word, (name for entry in (*COMMANDS, *more) for name in entry.names))
     raise LineError(EINVAL, f'"{word}": unknown command', at, remedy=names_like, syntax=True)
 

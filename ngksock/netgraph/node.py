@@ -148,8 +148,10 @@ def bare_node(provider: Any) -> Node:
     Return *provider* itself if it is a `Node`, else one that speaks for it.
 
     Raises:
-        TypeError: It is one, and did not call ``Node.__init__``.
+        TypeError: It is one, and did not call ``Node.__init__``; or it is a class.
     """
+    if isinstance(provider, type):
+        raise TypeError(f"the constructor returned the class {provider.__qualname__}, no node")
     if not isinstance(provider, Node):
         return _Bare(provider)
     if "hooks" not in vars(provider):

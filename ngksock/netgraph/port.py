@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from errno import EHOSTUNREACH, ENOSYS
+from errno import EHOSTUNREACH, EINVAL, ENOSYS
 from typing import TYPE_CHECKING
 
 from ngksock.netgraph.generic import ascii2binary, binary2ascii, message_names
@@ -66,7 +66,13 @@ class GraphPort:
 
     def encode(self, path: str, name: str, text: str) -> Message:
         node, _ = self.graph.find(path, self.here)
-        return ascii2binary(node.type, Message(0, 0, cmdstr=name), text)
+        try:
+            return ascii2binary(node.type, Message(0, 0, cmdstr=name), text)
+        except OSError:
+            raise
+        except BaseException as error:  # a layout of the type's own
+            self.graph.bug(node, error)
+            raise OSError(EINVAL, f"node {node!r} failed; the log says where") from error
 
     def received(self) -> list[tuple[str, Message]]:
         items = [(f"[{item.source:x}]:", item.message) for item in self.inbox]
@@ -83,6 +89,8 @@ class GraphPort:
                 return binary2ascii(kind, message)
             except OSError:
                 continue  # the next may know it; else the caller shows the bytes
+            except BaseException as error:
+                self.graph.bug(sender or self.source, error)
         return None
 
     def write(self, hook: str, data: bytes) -> None:

@@ -227,6 +227,33 @@ class FixedString(StringType):
         return f'"<string up to {self.capacity - 1}>"'
 
 
+class LooseString(FixedString):
+    """
+    A `FixedString` that ends an argument, and may have any length but none there.
+
+    For the names of hooks that some messages take: programs send them with
+    their NUL, or as the whole field.  The last byte is taken for a NUL.
+    """
+
+    greedy = True
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.size = None
+
+    @property
+    def minsize(self) -> int:
+        return 1
+
+    def read(self, data: Reader, seen: Seen) -> str:
+        value = data.take(max(data.left, 1))[:-1].partition(b"\0")[0]
+        if len(value) >= self.capacity:
+            raise OSError(
+                EINVAL, f"the string is {len(value)} bytes long, at most {self.capacity - 1} fit"
+            )
+        return value.decode("latin-1")
+
+
 class SizedStringType(StringType):
     """A string behind its 16-bit length; it may contain NUL.  Over 65535 bytes: EINVAL."""
 

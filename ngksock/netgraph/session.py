@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOSYS
 from typing import Final, Protocol, TypeVar
 
@@ -20,13 +22,14 @@ from ngksock.netgraph.generic import (
     HookList,
     MkPeer,
     NameList,
+    Origin,
     RmHook,
     SetName,
     TypeList,
 )
-from ngksock.netgraph.layout import STRING, ParseType, Struct
+from ngksock.netgraph.layout import STRING, ParseType, Prefixed, Struct
 from ngksock.netgraph.lexer import ParseError
-from ngksock.netgraph.message import GENERIC_COOKIE, Message
+from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE, Message
 from ngksock.netgraph.ngctl import (
     COMMANDS,
     Command,
@@ -55,6 +58,7 @@ RMHOOK: Final = Struct(RmHook)
 HOOKLIST: Final = Struct(HookList)
 NAMELIST: Final = Struct(NameList)
 TYPELIST: Final = Struct(TypeList)
+ORIGINS: Final = Prefixed(Struct(Origin))
 
 
 class Port(Protocol):
@@ -198,21 +202,24 @@ class Session:
         worst = [*args[2:], *args[1:], *args] if command.name == "msg" else args
         at = (blamed or [*worst, Word.at("", 0)])[0].start
         remedy = ""
-        if error.errno == ENOENT and quoted:
-            wanted = quoted[0].removesuffix(":")
-            names = list(self.port.names())
-            if "no node type" in text:
-                remedy = near(wanted, self.port.types())
-            elif "no hook" in text and wanted in names:
-                remedy = f'did you mean the node "{wanted}:"?'
-            elif "no hook" in text and blamed:
-                remedy = near(wanted, self._hooks_before(blamed[0], wanted))
-            elif "no node" in text:
-                remedy = near(wanted, names, "{}:")
-        elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
-            at = args[1].start
-            remedy = near(args[1], self.port.messages(args[0].unquoted()))
+        with suppress(OSError):  # the error is what was asked for, not the remedy
+            if error.errno == ENOENT and quoted:
+                remedy = self._near(text, quoted[0].removesuffix(":"), blamed)
+            elif error.errno == ENOSYS and command.name == "msg" and quoted[-1:] == [args[1]]:
+                at = args[1].start
+                remedy = near(args[1], self.port.messages(args[0].unquoted()))
         return LineError(error.errno or EINVAL, text, at, command.name, remedy)
+
+    def _near(self, text: str, wanted: str, blamed: Sequence[Word]) -> str:
+        """Return what may have been meant where the error *text* says that it is not there."""
+        if "no node type" in text:
+            return near(wanted, self.port.types())
+        names = list(self.port.names())
+        if "no hook" in text and wanted in names:
+            return f'did you mean the node "{wanted}:"?'
+        if "no hook" in text and blamed:
+            return near(wanted, self._hooks_before(blamed[0], wanted))
+        return near(wanted, names, "{}:") if "no node" in text else ""
 
     def _hooks_before(self, path: str, hook: str) -> Iterable[str]:
         """Return the hooks of the node that *path* reaches before *hook*; none if unknown."""
@@ -360,7 +367,15 @@ class Session:
             self.say(f'Status for "{args[0]}":\n{display.text(answer)}')
 
     def _types(self, args: list[Word]) -> None:
-        self.say(display.types(self._ask(".", 10, TYPELIST).typeinfo))
+        used = self._ask(".", 10, TYPELIST).typeinfo
+        if _letters(args, "v", "types [-v]"):
+            self.say(display.origins(self._origins(), {u.typename: u.numnodes for u in used}))
+        else:
+            self.say(display.types(used))
+
+    def _origins(self) -> list[Origin]:
+        asked = replace(self._message(5 | READS), cookie=CONTROL_COOKIE)
+        return ORIGINS.unpack(self.port.request(".", asked))
 
     def _write(self, args: list[Word]) -> None:
         hook, *rest = args

@@ -44,6 +44,8 @@ class Struct(ParseType[T]):
     Args:
         cls: The dataclass.  Each hint names the type of its field, by
             ``Annotated[..., type]``, one of the aliases here, or a dataclass.
+        loose: Whether more bytes may follow it, which are ignored, or less
+            padding than its alignment asks for; it can only come last then.
 
     The metadata of a dataclass field may hold ``name``, the name in text where
     it is no Python identifier; ``alias``, a further name (or a tuple of them)
@@ -57,7 +59,7 @@ class Struct(ParseType[T]):
             by a field that is not declared before it.
     """
 
-    def __init__(self, cls: type[T]) -> None:
+    def __init__(self, cls: type[T], *, loose: bool = False) -> None:
         if not dataclasses.is_dataclass(cls):
             raise TypeError(f"{cls!r} is not a dataclass")
         self.cls = cls
@@ -78,9 +80,10 @@ class Struct(ParseType[T]):
             declared.add(field.name)
         if any(field.type.greedy for field in self.fields[:-1]):
             raise TypeError(f"{cls.__qualname__}: what takes all bytes left must come last")
-        self.greedy = bool(self.fields) and self.fields[-1].type.greedy
+        self.loose = loose
+        self.greedy = loose or (bool(self.fields) and self.fields[-1].type.greedy)
         self.align = max((field.align for field in self.fields), default=1)
-        self.size = self._fixed_size()
+        self.size = None if loose else self._fixed_size()
 
     def _fixed_size(self) -> int | None:
         size = 0
@@ -161,7 +164,9 @@ class Struct(ParseType[T]):
         for field in self.fields:
             data.align(field.align)
             values[field.name] = field.type.read(data, values)
-        if not self.greedy:
+        if self.loose:
+            data.take(data.left)
+        elif not self.greedy:
             data.align(self.align)
         return self.cls(**values)
 

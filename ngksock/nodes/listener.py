@@ -21,9 +21,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from errno import EINPROGRESS, EINVAL, ENOENT, ENOTCONN, EOPNOTSUPP, ETIMEDOUT, errorcode
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from ngksock.netgraph import Graph, Hook, Item, Message, Node, command
+from ngksock.netgraph import Graph, Hook, Item, Message, Node, Timer, command
 from ngksock.netgraph.layout import (
     INT32,
     STRING,
@@ -141,7 +141,7 @@ class Listener(Node):
         self._connecting: dict[int, Connection] = {}  # by the token of the connect
         self._asking = False
         self._token = 0
-        self._tick: Any = None
+        self._tick = Timer(self, self._look)
 
     # -- life
 
@@ -154,7 +154,7 @@ class Listener(Node):
         """Accept no more, and forget the timeouts; the connections live on."""
         self.backlog = None
         self._connecting.clear()
-        self._stop_tick()
+        self._tick.stop()
 
     # -- messages
 
@@ -230,7 +230,7 @@ class Listener(Node):
     def settimeouts(self, timeouts: Timeouts) -> None:
         """Set how long a connect, and silence, may last, in seconds; 0: for ever."""
         self.timeouts = timeouts
-        self._stop_tick()  # it may be due too late for the new ones
+        self._tick.stop()  # it may be due too late for the new ones
         self._start_tick()
 
     def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
@@ -358,18 +358,12 @@ class Listener(Node):
         wanted = (self.timeouts.idle and self.connections) or (
             self.timeouts.connect and self._connecting
         )
-        if wanted and self._tick is None:
+        if wanted and not self._tick.active:
             limits = [seconds for seconds in (self.timeouts.connect, self.timeouts.idle) if seconds]
-            self._tick = self.graph.reactor.callLater(min(limits) / 8, self._look)
-
-    def _stop_tick(self) -> None:
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
+            self._tick.start(min(limits) / 8)
 
     def _look(self) -> None:
         """Close the connections whose time is up."""
-        self._tick = None
         now = self.graph.clock()
         limits = self.timeouts
         for connection in list(self.connections.values()):

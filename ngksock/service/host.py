@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from ngksock.kpi import SocketKPI
 from ngksock.netgraph import Graph, Node
 from ngksock.nodes.ksocket import kpi_of
-from ngksock.plugin import available, find_type
+from ngksock.plugin import available, find_type, origins
 from ngksock.service.control import ControlServer, Place
 from ngksock.service.run import Run
 from ngksock.service.script import Library, legible
@@ -102,6 +102,7 @@ class GraphService(Service):
             _report,
             available=available,
             reactor=reactor,
+            origins=origins,
         )
         graph.shared["directory"] = self.library.directory
         sockets = kpi_of(graph)
@@ -226,13 +227,12 @@ def _summary(graph: Graph, source: str) -> Iterator[str]:
     links = sum(len(node.hooks) for node in nodes) // 2
     yield f"{_count(len(nodes), 'node')}, {_count(links, 'link')} from {source}"
     for node in nodes[:NODES_MAX]:
+        told = ""
         try:
-            status = node.status()
-        except Exception as error:
+            # The counters that follow the first clause are all zero yet.
+            told = (node.status() or "").partition(";")[0].replace("\n", ", ")
+        except BaseException as error:  # which may be no Exception: see Graph.bug
             graph.bug(node, error)
-            status = None
-        # The counters that follow the first clause are all zero yet.
-        told = status.partition(";")[0].replace("\n", ", ") if status else ""
         told = told or _count(len(node.hooks), "hook")
         yield f"  {_address(node):<15} {node.type.name:<15} {told}"
     if len(nodes) > NODES_MAX:

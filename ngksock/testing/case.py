@@ -148,6 +148,10 @@ class GraphTestCase(SynchronousTestCase):
         """Take turns until nothing waits; fails if *most* are not enough."""
         return self.sandbox.settle(most)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let *seconds* pass on ``clock``; whatever is due by then is done in its time."""
+        self.sandbox.pass_time(seconds)
+
     def flush_bugs(self, *kinds: type[Exception]) -> list[Exception]:
         """Take the bugs of nodes, of those *kinds* or all: the test expected them."""
         bugs = self.sandbox.bugs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ngksock.interfaces import INodeType
 from ngksock.netgraph import Message, Row
 from ngksock.netgraph.layout import ParseType
-from ngksock.testing.stage import Stage
+from ngksock.testing.stage import Stage, check_config
 from ngksock.testing.strategies import bytes_of
 
 __all__ = ["check_forms", "check_messages", "check_others", "limits"]
@@ -28,6 +28,7 @@ def limits(examples: int) -> settings:
         deadline=None,
         database=None,
         derandomize=True,
+        report_multiple_bugs=False,  # one AssertionError, and no group of them
         suppress_health_check=[HealthCheck.too_slow],  # the machine's fault, not the type's
     )
 
@@ -97,7 +98,7 @@ def check_messages(
         stage.end(f"after {row.name} of wrong lengths")
         if row.arg is None:
             stage = Stage(kind, hooks, setup, checking=True)
-            _check_answer(stage, row, b"")
+            _check_answer(stage, row, b"", hooks)
         else:
             _check_random(kind, hooks, setup, row, row.arg, examples)
 
@@ -113,14 +114,16 @@ def _check_random(
     @limits(examples)
     @given(bytes_of(arg) | _any_bytes(arg))
     def prove(data: bytes) -> None:
-        _check_answer(Stage(kind, hooks, setup, checking=True), row, data)
+        _check_answer(Stage(kind, hooks, setup, checking=True), row, data, hooks)
 
     prove()
 
 
-def _check_answer(stage: Stage, row: Row, data: bytes) -> None:
+def _check_answer(stage: Stage, row: Row, data: bytes, hooks: Sequence[str]) -> None:
     assert row.cookie is not None
     errno, answers = stage.ask(Message(row.cookie, row.cmd, data))
+    opened = stage.opened()
+    assert not opened, f"in a dry run {row.name} opens {', '.join(opened)}"
     if errno:
         assert not answers, f"{row.name} is answered by errno {errno} and by a response"
     elif row.resp is None:
@@ -128,7 +131,11 @@ def _check_answer(stage: Stage, row: Row, data: bytes) -> None:
     elif not row.later:
         assert len(answers) == 1, f"{row.name} is answered by {len(answers)} responses"
         row.resp.unpack(answers[0])
+    lines = stage.lines() if stage.node.valid else None
+    left = [name for name in hooks if name in stage.node.hooks]
     stage.end(f"after {row.name} of {data!r}")
+    if lines is not None:
+        check_config(stage.kind, left, lines, checking=True)
 
 
 def check_others(kind: INodeType, others: str) -> None:

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ngksock.errors import oserror
 from ngksock.kpi.constants import DGRAM_SLOT, MSG_OOB, SIOCATMARK
 from ngksock.kpi.sockaddr import SockAddr, path_text
-from ngksock.packet import Batch, Packet
+from ngksock.packet import Batch, Piece
 from ngksock.testing.memorydriver import DATA, FIN, OOB, RST, MemorySocket, Segment, Wire
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ class MemoryStream(MemorySocket):
             self._take(segment.data)
 
     def _take(self, data: bytes) -> None:
-        self.reading = self.so.sbappend(Packet(data))
+        self.reading = self.so.sbappend(Piece(data))
 
     def recvoob(self, peek: bool) -> bytes:
         if not self.urgent and not self.option(socket.SO_OOBINLINE):

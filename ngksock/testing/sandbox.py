@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 
 from ngksock.interfaces import INodeType
 from ngksock.netgraph import Graph, Hook, Node
-from ngksock.plugin import available, find_type
+from ngksock.netgraph.generic import Origin
+from ngksock.plugin import available, find_type, origins
 from ngksock.testing.recording import RecordingNode, recorder
 
 __all__ = ["TURNS", "Sandbox"]
@@ -29,12 +30,13 @@ class Sandbox:
         checking: Whether it is a dry run (``graph.checking``).
 
     ``graph`` is the graph, ``local`` a `RecordingNode` in it, ``clock`` its
-    time, ``reports`` the sentences for the operator, and ``bugs`` the
-    exceptions that nodes should not have raised.
+    time and its reactor (which reads and writes nothing), ``reports`` the
+    sentences for the operator, and ``bugs`` the exceptions that nodes should
+    not have raised.
     """
 
     def __init__(self, *types: INodeType, checking: bool = False) -> None:
-        self.clock = Clock()
+        self.clock = MemoryReactorClock()
         self.reports: list[str] = []
         self.bugs: list[Exception] = []
         self._types = {kind.name: kind for kind in (recorder, *types)}
@@ -46,6 +48,8 @@ class Sandbox:
             self._report,
             checking,
             lambda: sorted({*self._types, *available()}),
+            self.clock,
+            lambda: [*(Origin(name, "the test", "") for name in self._types), *origins()],
         )
         self.local = self.recorder()
 
@@ -91,6 +95,32 @@ class Sandbox:
             taken += 1
         return taken
 
+    def pass_time(self, seconds: float) -> None:
+        """
+        Let *seconds* pass, as a reactor does: whatever is due by then is done in its time.
+
+        Raises:
+            AssertionError: Time stands still: something is due at once, again and again.
+        """
+        clock, still = self.clock, 0
+        end = clock.seconds() + seconds
+        while True:
+            self.settle()
+            due = min((call.getTime() for call in clock.getDelayedCalls()), default=end + 1)
+            if due > end:
+                break
+            still = 0 if due > clock.seconds() else still + 1
+            if still > TURNS:
+                raise AssertionError(f"after {still} turns it is still {due} s")
+            # Not by Clock.advance, which would do what becomes due meanwhile in the same turn.
+            clock.rightNow = max(clock.rightNow, due)
+            for call in [call for call in clock.calls if call.getTime() <= due]:
+                if call.active():
+                    clock.calls.remove(call)
+                    call.called = 1
+                    call.func(*call.args, **call.kw)
+        clock.rightNow = end
+
     # -- the end --------------------------------------------------------------------
 
     def close(self) -> None:
@@ -112,6 +142,8 @@ class Sandbox:
         if len(self.graph.flow):
             complaints.append(f"{len(self.graph.flow)} sinks are still high")
         complaints += [f"{call} is left" for call in self.clock.getDelayedCalls()]
+        ends = {*self.clock.getReaders(), *self.clock.getWriters()}
+        complaints += [f"{end!r} is left with the reactor" for end in ends]
         complaints += [f"a node had a bug: {bug!r}" for bug in self.bugs]
         if complaints:
             raise AssertionError("; ".join(complaints)) from next(iter(self.bugs), None)

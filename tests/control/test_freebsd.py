@@ -1,7 +1,7 @@
 """What FreeBSD's own netgraph tests assert (netgraph.md §11), over NGD/1.
 
-The numbers are those of that list.  Left out, for their node types do not
-exist yet: bridge (14 to 21), vlan_rotate (26 to 29), macfilter (30 to 36).
+The numbers are those of that list.  bridge (14 to 21), vlan_rotate (26 to 29)
+and macfilter (30 to 36) are in modules of their own.
 """
 
 from __future__ import annotations

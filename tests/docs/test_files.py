@@ -19,8 +19,34 @@ from ngksock.service.run import Run
 from ngksock.service.script import Library
 from tests.docs.console import alike
 from tests.docs.pages import Block, blocks, free_ports, names_of_pages, with_ports
+from tests.integration.namespaces import need
 
-TYPES = ("echo", "hole", "hub", "ksocket", "listener", "one2many", "socket", "tee")
+TYPES = (
+    "bpf",
+    "bridge",
+    "car",
+    "checksum",
+    "echo",
+    "eiface",
+    "hole",
+    "hub",
+    "iface",
+    "ksocket",
+    "listener",
+    "macfilter",
+    "one2many",
+    "patch",
+    "pipe",
+    "rfc1490",
+    "socket",
+    "source",
+    "split",
+    "tag",
+    "tee",
+    "vlan",
+    "vlan_rotate",
+)
+DEVICES = ("eiface", "iface")
 
 
 class FileTests(TestCase):
@@ -75,6 +101,13 @@ class FileTests(TestCase):
     async def test_nodes(self) -> None:
         """The examples on the pages of the types are good, whole files."""
         for kind in TYPES:
+            if kind not in DEVICES:
+                await self.page(f"nodes/{kind}")
+
+    async def test_devices(self) -> None:
+        """So are those of the types that are devices of the system, which need privileges."""
+        need()
+        for kind in DEVICES:
             await self.page(f"nodes/{kind}")
 
     async def test_messages(self) -> None:

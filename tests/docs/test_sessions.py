@@ -63,13 +63,18 @@ class SessionTests(SynchronousTestCase):
         """The types of node that a page shows work, are found, and pass their tests."""
         self.sessions("writing-a-node-type")
 
+    def test_testing(self) -> None:
+        """The test that the page about testing shows passes."""
+        self.sessions("testing")
+
     def test_wire(self) -> None:
         """The client on the page about the protocol runs, and needs nothing of ours."""
         self.sessions("wire")
 
     def test_all(self) -> None:
         """No page has a session that no test runs."""
-        run = {"tutorial", "language", "service", "ngkctl", "tls", "wire", "writing-a-node-type"}
+        run = {"tutorial", "language", "service", "ngkctl", "tls", "testing", "wire"}
+        run.add("writing-a-node-type")
         others = [page for page in names_of_pages() if page not in run and blocks(page, "console")]
         self.assertEqual([], others)
 

@@ -10,6 +10,7 @@ import itertools
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -316,6 +317,11 @@ def port_of(sock: socket.socket) -> int:
     """Return the port *sock* is bound to."""
     port: int = sock.getsockname()[1]
     return port
+
+
+def readable(sock: socket.socket, seconds: float) -> bool:
+    """Wait for so long until *sock* has something to read; say whether it has."""
+    return bool(select.select([sock], [], [], seconds)[0])
 
 
 def receive(sock: socket.socket, size: int) -> bytes:

@@ -6,8 +6,11 @@ import os
 import re
 import shlex
 import socket
+import struct
 import subprocess
+import time
 from pathlib import Path
+from statistics import median
 
 from tests.integration.service import (
     EXAMPLES,
@@ -15,8 +18,10 @@ from tests.integration.service import (
     IntegrationCase,
     free_port,
     port_of,
+    readable,
     receive,
     receive_all,
+    until,
 )
 from tests.integration.tlstraffic import OpenSSL
 
@@ -93,6 +98,53 @@ class DatagramExampleTests(IntegrationCase):
             self.assertEqual(datagram, received)
             server.sendto(datagram[::-1], source)
             self.assertEqual(datagram[::-1], client.recv(65536))
+
+    def test_badnet(self):
+        """badnet.ng: either way datagrams are 50 ms late, and one in ten is lost."""
+        client, server = self.udp(), self.udp()
+        ports = {9000: free_port(), 9001: port_of(server), 9002: port_of(client)}
+        self.start(self.example("badnet.ng", ports))
+        client.connect(("127.0.0.1", ports[9000]))
+        client.send(b"where are you")
+        until(lambda: client.send(b"first") and readable(server, 0.1), "one that is not lost")
+        _, relay = server.recvfrom(65536)
+        server.connect(relay)
+        while readable(server, 0.2):
+            server.recv(65536)
+        for one, other in ((client, server), (server, client)):
+            self.assert_bad(one, other)
+
+    def assert_bad(self, source: socket.socket, sink: socket.socket) -> None:
+        """Assert that of 1,000 datagrams nine in ten arrive, in order, 50 ms later."""
+        numbers, delays = [], []
+
+        def take(seconds: float) -> None:
+            while readable(sink, seconds):
+                number, sent = struct.unpack("=Id", sink.recv(65536))
+                numbers.append(number)
+                delays.append(time.monotonic() - sent)
+
+        for number in range(1000):
+            source.send(struct.pack("=Id", number, time.monotonic()))
+            take(0.001)
+        take(0.2)
+        self.assertEqual(sorted(set(numbers)), numbers)
+        self.assertTrue(850 <= len(numbers) <= 950, f"{len(numbers)} of 1000 came")  # 5 deviations
+        self.assertGreater(min(delays), 0.0499)
+        self.assertLess(median(delays), 0.07)
+
+    def test_filter(self):
+        """filter.ng: datagrams that begin with ERROR go one way, all others the other."""
+        errors, rest = self.udp(), self.udp()
+        ports = {9000: free_port(), 9001: port_of(errors), 9002: port_of(rest)}
+        self.start(self.example("filter.ng", ports))
+        sender = self.udp(to=ports[9000])
+        for datagram in (b"ERROR", b"ERROR: disk full\n", b"ERROR" + os.urandom(65000)):
+            sender.send(datagram)
+            self.assertEqual(datagram, errors.recv(65536))
+        for datagram in (*DATAGRAMS, b"ERRO", b"ERRORS"[1:], b"error: no\n", b"ERROr"):
+            sender.send(datagram)
+            self.assertEqual(datagram, rest.recv(65536))
 
 
 class ForwardCase(IntegrationCase):
@@ -228,7 +280,9 @@ class TextTests(IntegrationCase):
                     self.assertIn(kind, ("hub", "tee", "ksocket"))
 
     def test_all_have_tests(self):
-        """Each example is run by a test of this module."""
-        text = Path(__file__).read_text(encoding="utf-8")
+        """Each example is run by a test of this module, or of one about few of them."""
+        here = Path(__file__)
+        modules = (here, *map(here.with_name, ("test_tuntap.py", "test_load.py")))
+        text = "".join(path.read_text(encoding="utf-8") for path in modules)
         missing = [path.name for path in self.examples if f'self.example("{path.name}"' not in text]
         self.assertEqual([], missing)

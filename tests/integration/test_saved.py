@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration import test_examples as examples
+from tests.integration import test_load as load
+from tests.integration import test_tuntap as tuntap
 from tests.integration.service import DEADLINE, IntegrationCase, Service, environment
 
 NGKCTL = (sys.executable, "-m", "ngksock.ctl")
@@ -37,7 +39,11 @@ class Reloaded(IntegrationCase):
 
 
 class DatagramTests(Reloaded, examples.DatagramExampleTests):
-    """fanout, udp-reply, multicast, tunnel-a and -b, tee-join."""
+    """fanout, udp-reply, multicast, tunnel-a and -b, tee-join, filter, badnet."""
+
+
+class LoadTests(Reloaded, load.LoadExampleTests):
+    """load."""
 
 
 class StreamTests(Reloaded, examples.StreamExampleTests):
@@ -46,3 +52,11 @@ class StreamTests(Reloaded, examples.StreamExampleTests):
 
 class TLSTests(Reloaded, examples.TLSExampleTests):
     """tls, tls-origin."""
+
+
+class BridgeTests(Reloaded, tuntap.BridgeExampleTests):
+    """bridge."""
+
+
+class TunnelTests(Reloaded, tuntap.TunnelExampleTests):
+    """udp-tunnel and udp-tunnel-far."""

@@ -211,7 +211,7 @@ class RefusalTests(LifeTests):
             self.refuse[key] = self.BUG
             self.reports.clear()
             self.assertEqual(EINVAL, self.errno(f"mkpeer a: {kind} out in"))
-            self.assertEqual(f"the constructor of type {kind} failed", self.reports[0][0])
+            self.assertEqual(f"{kind} constructor failed", self.reports[0][0])
         self.assert_whole()
 
     def test_forgotten_init(self) -> None:

@@ -12,6 +12,7 @@ from ngksock.netgraph.generic import (
     SHARED_ROWS,
     Description,
     HookStats,
+    Origin,
     ascii2binary,
     binary2ascii,
 )
@@ -46,11 +47,12 @@ class RowTests(GraphTests):
         self.assertEqual(805306381, numbers[12])
 
     def test_control_numbers(self) -> None:
-        """Four messages under the cookie of our own."""
+        """Five messages under the cookie of our own."""
         names = [(row.name, row.cmd, row.cookie) for row in CONTROL.rows.all]
         self.assertEqual(
             [(n, i | READS, 1750000001) for i, n in enumerate(
-                ("describe", "hookstats", "config", "available"), 1)], names)  # fmt: skip
+                ("describe", "hookstats", "config", "available", "origins"), 1)],
+            names)  # fmt: skip
         self.assertEqual({GENERIC_COOKIE: GENERIC, CONTROL_COOKIE: CONTROL}, SHARED_ROWS)
 
     def test_sizes(self) -> None:
@@ -89,7 +91,7 @@ class GenericTests(GraphTests):
         """Other numbers, and known ones without or with too many flag bits, are EINVAL."""
         for cmd in (0, 15, 6, 0x10000006, 0x20000006, 2 | READS, 0xFFFFFFFF):
             self.assertEqual(EINVAL, self.tell("hub:", cmd))
-        self.assertEqual(EINVAL, self.tell("hub:", 5 | READS, cookie=CONTROL_COOKIE))
+        self.assertEqual(EINVAL, self.tell("hub:", 6 | READS, cookie=CONTROL_COOKIE))
 
     def test_junk_behind_the_nul(self) -> None:
         """Clients send stack bytes behind the NUL, or no NUL: cut at 31 bytes (wire.md)."""
@@ -264,7 +266,7 @@ class ControlTests(GraphTests):
             ("bind", KSOCKET, 1, ""), (first.name, first.cookie, first.cmd, first.resp)
         )
         self.assertEqual("Bind, as bind(2) ? or not.", first.help)
-        self.assertEqual(3 + 14 + 4, len(told.commands))
+        self.assertEqual(3 + 14 + 5, len(told.commands))
         self.assertEqual([], self.reports)
 
     def test_describe_hooks(self) -> None:
@@ -331,3 +333,12 @@ class ControlTests(GraphTests):
     def test_available(self) -> None:
         """The types that are not in use yet."""
         self.assertEqual('[ "hub" "pass" "train" ]', self.round_trip(4))
+
+    def test_origins(self) -> None:
+        """Where the types come from, as the graph was told."""
+        self.assertEqual("[]", self.round_trip(5))
+        self.graph.origins = lambda: [Origin("a", "dist 1.0", ""), Origin("b", "c", "no")]
+        self.assertEqual(
+            '[ { type="a" origin="dist 1.0" } { type="b" origin="c" problem="no" } ]',
+            self.round_trip(5),
+        )

@@ -6,7 +6,7 @@ from errno import EINVAL, EIO, ENETDOWN, ENOBUFS, EPERM, EWOULDBLOCK
 from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock.interfaces import INode
-from ngksock.netgraph import Batch, Hook, Node, Packet
+from ngksock.netgraph import Batch, Hook, Node, Packet, Shares
 from ngksock.netgraph.worklist import DEPTH
 from ngksock.packet import EOF
 from ngksock.plugin import NodeType
@@ -442,6 +442,37 @@ class BareTests(GraphTests):
         self.add(NodeType("talking", 5, Talking))
         self.ngctl("mkpeer talking y in", "msg y speak")
         self.assertEqual((1, []), (self.node("y").inner.said, self.reports))
+
+
+class SharesTests(GraphTests):
+    """A batch that is sorted."""
+
+    def test_shares(self) -> None:
+        """Each hook gets its packets in order, counted, and none that has none gets a batch."""
+        self.ngctl("mkpeer sink x in", "name x sink", "connect sink: y in2", "connect sink: z in3")
+        hooks = self.me.hooks
+        packets = [Packet(bytes(size)) for size in range(5)]
+        shares = Shares()
+        for packet in packets:
+            shares[hooks["xy"[packet.len % 2]]].add(packet)
+        shares.send(Batch(packets))
+        self.assertEqual(
+            [(3, 6, {}), (2, 4, {}), (0, 0, {})], [counts(hooks[name]) for name in "xyz"]
+        )
+
+    def test_whole(self) -> None:
+        """A share that is all of the batch is the batch itself; one of other packets is not."""
+        self.ngctl("mkpeer sink x in", "name x sink")
+        hook, got = self.me.hooks["x"], list[Batch]()
+        hook._batch = lambda peer, load: got.append(load)
+        batch = Batch([Packet(b"1"), EOF])
+        for packets in (batch, batch[:1], [batch[0].replace(b"1"), EOF]):
+            shares = Shares()
+            for packet in packets:
+                shares[hook].add(packet)
+            shares.send(batch)
+        self.assertEqual([True, False, False], [load is batch for load in got])
+        self.assertEqual([2, 1, 2], [load.nbytes + load[-1].eof for load in got])
 
 
 class NodeBaseTests(SynchronousTestCase):

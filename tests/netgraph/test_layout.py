@@ -18,10 +18,12 @@ from ngksock.netgraph.layout import (
     UINT32,
     UINT64,
     Counted,
+    CountedBytes,
     FixedArray,
     FixedBytes,
     FixedString,
     Int32,
+    LooseString,
     ParseType,
     Prefixed,
     Rest,
@@ -316,6 +318,31 @@ class StructTests(LayoutCase):
             kind.unpack(data)
             self.refuses(kind.unpack, data[:-1])
             self.refuses(kind.unpack, data + b"\0")
+
+    def test_loose(self):
+        """A loose structure ignores what follows, and misses no padding at its end."""
+        made = make_dataclass(
+            "Made", [("n", UInt32), ("data", Annotated[bytes, CountedBytes("n")])]
+        )
+        kind: Struct[Any] = Struct(made, loose=True)
+        data = kind.pack(made(3, b"abc"))
+        self.assertEqual(7, len(data))
+        for tail in (b"", b"\0", b"12345"):
+            self.assertEqual(made(3, b"abc"), kind.unpack(data + tail))
+        with self.assertRaises(OSError):
+            kind.unpack(data[:-1])
+        with self.assertRaises(TypeError):
+            FixedArray(kind, 2)
+
+    def test_loose_string(self):
+        """A loose string takes all bytes there are, the last one for a NUL."""
+        kind = LooseString(8)
+        self.assertEqual(b"abc".ljust(8, b"\0"), kind.pack("abc"))
+        for data in (b"abc\0", b"abcX", b"abc\0rest", b"abc".ljust(32, b"\0")):
+            self.assertEqual("abc", kind.unpack(data))
+        self.assertEqual("", kind.unpack(b"\0"))
+        self.refuses(kind.unpack, b"")
+        self.refuses(kind.unpack, b"12345678\0")
 
     def test_wrong_declarations(self):
         """A layout that cannot work is a TypeError where it is declared."""

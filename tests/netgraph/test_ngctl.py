@@ -133,6 +133,11 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual((2, 'did you mean "mkpeer"?'), (error.at, error.remedy))
         self.assertEqual("", self.remedy("#"))
 
+    def test_unknown_long(self) -> None:
+        """A word of any length that is no command is quoted from its beginning alone."""
+        error = self.assertRaises(LineError, find_command, "x" * 500_000)
+        self.assertEqual(f'"{"x" * 40}...": unknown command', error.strerror)
+
     def test_near(self) -> None:
         """At most two near names, in the form asked for; among very many only the first."""
         self.assertEqual('did you mean "bge1:" or "bge2:"?',

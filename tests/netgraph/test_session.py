@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ngksock.netgraph import Hook, Item, Message, Node, Reply, command, command_later
+from ngksock.netgraph.generic import Origin
 from ngksock.netgraph.layout import INT32, STRING, UINT32
 from ngksock.netgraph.ngctl import LineError, Quit
 from ngksock.netgraph.session import Session
@@ -141,6 +142,22 @@ class CommandTests(SessionTests):
              "      ---------   ----------------------\n"
              "            hub       1\n"
              "         socket       1"], self.ngctl("types"))  # fmt: skip
+
+    def test_origins(self) -> None:
+        """With -v: all types, where each comes from, and what is wrong with it."""
+        self.ngctl("mkpeer hub x in")
+        self.graph.origins = lambda: [
+            Origin("", "zz-torn", "it is torn"), Origin("hub", "ngksock 1", ""),
+            Origin("odd", "zz 2", "it is odd"),
+        ]  # fmt: skip
+        self.assertEqual(
+            ["There are 2 types:\n"
+             "      Type name   Nodes   From\n"
+             "      ---------   -----   ----\n"
+             "              -       -   zz-torn: it is torn\n"
+             "            hub       1   ngksock 1\n"
+             "            odd       0   zz 2: it is odd"], self.ngctl("types -v"))  # fmt: skip
+        self.assertEqual(EINVAL, self.errno("types -x"))
 
     def test_status(self) -> None:
         """The text, or that there is none; another errno is an error."""
@@ -306,7 +323,8 @@ class ErrorTests(SessionTests):
     def test_usage(self) -> None:
         """Too few words blame the command, too many the first that is too much."""
         for line, at in (
-            ("  mkpeer hub x", 2), ("mkpeer a b c d e", 15), ("name x", 0), ("types x", 6),
+            ("  mkpeer hub x", 2), ("mkpeer a b c d e", 15), ("name x", 0),
+            ("types x", 6), ("types -v x", 9),
             ("connect a b", 0), ("show", 0), ("show a b c", 9), ("quit now", 5), ("write x", 0),
         ):  # fmt: skip
             error = self.fails(line)
@@ -337,6 +355,19 @@ class ErrorTests(SessionTests):
         """Near types are offered."""
         self.wrong("mkpeer hubb x x", ENOENT, 'there is no node type "hubb"', 7,
                    'did you mean "hub"?')  # fmt: skip
+
+    def test_no_remedy(self) -> None:
+        """Where what is near cannot be asked, as of a service that just ended, none is offered."""
+
+        def gone(*_: str) -> list[str]:
+            raise OSError(EPERM, "no answer")
+
+        for name in ("types", "names", "messages"):
+            self.patch(self.port, name, gone)
+        self.wrong("mkpeer hubb x x", ENOENT, 'there is no node type "hubb"', 7)
+        self.wrong("shutdown bge2:", ENOENT, 'there is no node "bge2:"', 9)
+        self.assertEqual((ENOSYS, ""), (self.fails("msg talk: settex x").errno,
+                                        self.fails("msg talk: settex x").remedy))  # fmt: skip
 
     def test_unknown_message(self) -> None:
         """Near messages of the node are offered, its path quoted or not."""

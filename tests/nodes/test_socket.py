@@ -6,7 +6,9 @@ from errno import EEXIST, EINVAL, ENOBUFS, ENOENT
 
 from ngksock.netgraph import Item, Message, Packet
 from ngksock.netgraph.message import FLOW_COOKIE, GENERIC_COOKIE, RESPONSE
-from ngksock.nodes.socket import COOKIE, LINGER, NOLINGER, socket
+from ngksock.nodes.socket import COOKIE, LINGER, NOLINGER, Socket, socket
+from ngksock.plugin import NodeType
+from ngksock.testing import check_node_type
 from tests.netgraph.rig import READS, GraphTests
 
 
@@ -18,6 +20,11 @@ class MessageTests(GraphTests):
         )
         self.assertEqual(EINVAL, self.errno("mkpeer socket a b"))
         self.assert_whole()
+
+    def test_conforms(self) -> None:
+        """Made by who may, with nobody behind it, it keeps the promises of all types."""
+        made = NodeType(socket.name, COOKIE, Socket)
+        check_node_type(made)
 
     def test_everything_else(self) -> None:
         """Whatever the node does not answer itself is handed out as it is (§8.5)."""

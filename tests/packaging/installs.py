@@ -55,6 +55,13 @@ def build() -> tuple[Path, Path]:
     return sdist, wheel
 
 
+def pages() -> set[str]:
+    """Return where the manual pages of the tree go."""
+    man = ROOT / "docs" / "man"
+    commands = {f"man/man8/{path.name}" for path in man.glob("*.8")}
+    return commands | {f"man/man4/{path.name}" for path in (man / "man4").iterdir()}
+
+
 class InstallTests(SynchronousTestCase):
     """A wheel, the source archive it comes from, and an editable install."""
 
@@ -90,8 +97,7 @@ class InstallTests(SynchronousTestCase):
         """The wheel has every manual page, and every completion, where they are looked for."""
         names = zipfile.ZipFile(build()[1]).namelist()
         data = {name.partition(".data/data/share/")[2] for name in names} - {""}
-        pages = {f"man/man8/{path.name}" for path in (ROOT / "docs" / "man").iterdir()}
-        self.assertEqual(pages | COMPLETIONS, data)
+        self.assertEqual(pages() | COMPLETIONS, data)
         self.assertEqual(len(COMPLETIONS), len(list((ROOT / "docs" / "completions").iterdir())))
 
     def test_wheel_is_whole(self) -> None:
@@ -108,7 +114,7 @@ class InstallTests(SynchronousTestCase):
         with tarfile.open(build()[0]) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         wanted = {PLUGIN, "LICENSE", "README.md", "tox.ini", "tests/test_house.py", "docs/conf.py"}
-        wanted |= {"docs/man/ngkctl.8", "docs/completions/ngkctl.bash"}
+        wanted |= {"docs/man/ngkctl.8", "docs/man/man4/ngk_tee.4", "docs/completions/ngkctl.bash"}
         self.assertEqual(set(), wanted - names)
         rubbish = (".venv/", ".tox/", "_trial_temp", "__pycache__", "dropin.cache")
         self.assertEqual([], [name for name in names if any(part in name for part in rubbish)])
@@ -118,9 +124,7 @@ class InstallTests(SynchronousTestCase):
         programs = self.install(build()[1])
         self.check(programs)
         share = programs.parent / "share"
-        for name in COMPLETIONS | {
-            f"man/man8/{path.name}" for path in (ROOT / "docs" / "man").iterdir()
-        }:
+        for name in COMPLETIONS | pages():
             self.assertTrue((share / name).is_file(), name)
 
     def test_editable_installed(self) -> None:

@@ -184,6 +184,9 @@ class RunningTests(TwistdTestCase):
         status = self.run_to_end("twistd", "--pidfile=t.pid", "ngksock", "a.ng")
         self.assertEqual((0, "", ""), status)
         pid = int((self.folder / "t.pid").read_text())
+        # Before its reactor runs SIGTERM ends twistd as any process; SIGUSR1 is answered then.
+        os.kill(pid, signal.SIGUSR1)
+        until(lambda: "sent 0 packets" in (self.folder / "twistd.log").read_text(), "counters")
         os.kill(pid, signal.SIGTERM)
         self.assertLess(wait_for_end(pid), 2)
         self.assertEqual({"a.ng", "twistd.log"}, set(os.listdir(self.folder)))

@@ -141,12 +141,7 @@ def _text(address: SockAddr) -> str:
 
 
 def _scope_text(scope: int) -> str:
-    if not scope:
-        return ""
-    try:
-        return "%" + socket.if_indextoname(scope)
-    except OSError:
-        return f"%{scope}"
+    return f"%{sockaddr.scope_name(scope)}" if scope else ""
 
 
 class SockAddrType(ParseType[SockAddr]):

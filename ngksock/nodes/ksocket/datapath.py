@@ -70,7 +70,9 @@ class DataPath(Node):
             try:
                 self._send_stream(batch)
             except OSError as error:
-                hook.peer.drop(error.errno or EINVAL, len(batch))
+                # An empty packet has nothing to lose.
+                lost = sum(packet.len > 0 for packet in batch)
+                hook.peer.drop(error.errno or EINVAL, lost)
 
     def _send_stream(self, batch: Batch) -> None:
         so = self._socket()

@@ -1,0 +1,118 @@
+"""What `check_node_type` asks of a node's life: it ends without a trace, at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from errno import EINVAL, EPERM
+from typing import Final
+
+from ngksock.interfaces import INodeType
+from ngksock.netgraph import EOF
+from ngksock.netgraph.edges import connect, mkpeer
+from ngksock.testing.recording import RecordingNode
+from ngksock.testing.stage import Stage, errno_of
+
+__all__ = ["check_ends", "check_lives", "check_refusals"]
+
+STRANGER: Final = "no-such-hook"
+MOMENTS: Final = ("newhook", "connect", "disconnect", "rcvflow", "rcvdata", "rcvmsg")
+"""What may happen to a neighbour when it ends the node."""
+
+
+class _Ender(RecordingNode):
+    """Shuts all nodes of type *victims* down as soon as *moment* comes, once it is *armed*."""
+
+    def __init__(self, moment: str, victims: INodeType) -> None:
+        super().__init__()
+        self.moment = moment
+        self.victims = victims
+        self.armed = False
+
+    def _record(self, callback: str, hook: str | None = None, *rest: object) -> None:
+        super()._record(callback, hook, *rest)
+        if callback == self.moment and self.armed:
+            for node in [node for node in self.graph if node.type is self.victims]:
+                self.graph.rmnode(node)
+
+
+def check_lives(
+    kind: INodeType, hooks: Sequence[str], setup: Sequence[str], seconds: float
+) -> None:
+    """A node ends whatever hooks it has, and in whatever way and order they go."""
+    for count in range(len(hooks) + 1):
+        Stage(kind, hooks[:count]).end(f"with {count} hooks")
+    for count in range(len(setup)):
+        Stage(kind, hooks, setup[:count]).end(f"after {count} messages of its setup")
+    for theirs in (True, False):
+        for order in (hooks, hooks[::-1]):
+            stage = Stage(kind, order, setup)
+            for name in order:
+                if name in stage.node.hooks:  # some types end with one hook of several
+                    owner = stage.node if theirs else stage.local
+                    stage.graph.rmhook(owner.hooks[name])
+            stage.end("after its hooks were removed")
+    for busy in (0, seconds):
+        stage = Stage(kind, hooks, setup)
+        for name in hooks:
+            stage.feed(name)
+        stage.sandbox.pass_time(busy)
+        for name in list(stage.node.hooks)[:-1]:
+            if name in stage.node.hooks:
+                stage.graph.rmhook(stage.node.hooks[name])
+        stage.end("with packets under way")
+
+
+def check_ends(kind: INodeType, hooks: Sequence[str], setup: Sequence[str]) -> None:
+    """A node ends from within whatever it causes at a neighbour."""
+    for moment in MOMENTS:
+        making = moment in ("newhook", "connect")
+        for name in hooks:
+            for other in (True, False) if making or moment == "rcvdata" else (False,):
+                ender = _Ender(moment, kind)
+                stage = Stage(kind, () if making else hooks, () if making else setup, local=ender)
+                ender.armed = True
+                _provoke(stage, moment, name, other)
+                stage.end(f"within {moment} of its neighbour, by way of {name}")
+
+
+def _provoke(stage: Stage, moment: str, name: str, other: bool) -> None:
+    """Do what makes *moment* come, if it does; there may be an *other* way."""
+    graph, local = stage.graph, stage.local
+    if moment in ("newhook", "connect"):
+        if other:
+            errno_of(mkpeer, graph, local, stage.kind.name, name, name)
+        else:
+            errno_of(connect, graph, local, name, stage.node, name)
+        return
+    hook = local.hooks.get(name)
+    if hook is None:
+        return
+    if moment == "disconnect":
+        stage.graph.rmhook(hook)
+    elif moment == "rcvflow":
+        for one in list(stage.local.hooks.values()):
+            one.send_flow(True)
+            one.send_flow(False)
+    elif other:
+        stage.local.send_batch(name, [b"1", EOF, b"2"])
+    else:
+        errno_of(stage.local.send, name, b"1")
+
+
+def check_refusals(kind: INodeType, hooks: Sequence[str], any_name: bool) -> None:
+    """A node survives a neighbour that refuses, and refuses hooks it does not have."""
+    for callback in ("newhook", "connect"):
+        for place, name in enumerate(hooks):
+            stage = Stage(kind, hooks[:place])
+            stage.local.refuse(callback, EPERM)
+            refused = errno_of(connect, stage.graph, stage.local, name, stage.node, name)
+            assert refused == EPERM, f"connect of {name} answers {refused}, its neighbour {EPERM}"
+            refused = errno_of(mkpeer, stage.graph, stage.local, kind.name, "new", name)
+            assert refused == EPERM, f"mkpeer by {name} answers {refused}, its neighbour {EPERM}"
+            assert name not in stage.node.hooks, f"the refused hook {name} is left"
+            stage.end(f"after its neighbour refused {name}")
+    if not any_name:
+        stage = Stage(kind)
+        refused = errno_of(connect, stage.graph, stage.local, "x", stage.node, STRANGER)
+        assert refused == EINVAL, f"a hook of no known name is answered by {refused}, not EINVAL"
+        stage.end("after it refused a hook")
