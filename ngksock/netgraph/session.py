@@ -50,6 +50,16 @@ T = TypeVar("T")
 NO_TEXT: Final = (EINVAL, ENOSYS)
 """What a node says, or a port when it says nothing, that has no status or no config."""
 
+# Made once: to make a layout takes longer than to use it a hundred times.
+MKPEER: Final = Struct(MkPeer)
+CONNECT: Final = Struct(Connect)
+SETNAME: Final = Struct(SetName)
+RMHOOK: Final = Struct(RmHook)
+HOOKLIST: Final = Struct(HookList)
+NAMELIST: Final = Struct(NameList)
+TYPELIST: Final = Struct(TypeList)
+ORIGINS: Final = Prefixed(Struct(Origin))
+
 
 class Port(Protocol):
     """How a session reaches a graph."""
@@ -260,7 +270,7 @@ class Session:
         path = args.pop(0) if len(args) == 4 else "."
         far, ourhook, peerhook = args
         arg = Connect(self._cut(far, PATH_MAX), self._cut(ourhook), self._cut(peerhook))
-        self._generic(path, 3, Struct(Connect), arg)
+        self._generic(path, 3, CONNECT, arg)
 
     def _debug(self, args: list[Word]) -> None:
         if not args:
@@ -277,8 +287,8 @@ class Session:
         names = args[1:] if compact else args
         if len(names) > 1:
             raise LineError(EINVAL, "usage: dot [-c] [outputfile]", names[1].start, syntax=True)
-        nodes = self._ask(".", 9, Struct(NameList)).nodeinfo
-        lists = [self._ask(f"[{info.id:x}]:", 7, Struct(HookList)) for info in nodes]
+        nodes = self._ask(".", 9, NAMELIST).nodeinfo
+        lists = [self._ask(f"[{info.id:x}]:", 7, HOOKLIST) for info in nodes]
         drawing = display.dot(lists, compact)
         if names:
             self.files.save(names[0], drawing + "\n")
@@ -294,10 +304,10 @@ class Session:
     def _list(self, args: list[Word]) -> None:
         letters = _letters(args, "ln", "list [-ln]")
         named = "n" in letters
-        nodes = self._ask(".", 8 if named else 9, Struct(NameList)).nodeinfo
+        nodes = self._ask(".", 8 if named else 9, NAMELIST).nodeinfo
         lines = [display.list_header(len(nodes), named)]
         if "l" in letters:
-            tables = [self._ask(f"[{i.id:x}]:", 7, Struct(HookList)) for i in nodes]
+            tables = [self._ask(f"[{i.id:x}]:", 7, HOOKLIST) for i in nodes]
             lines.append("\n\n".join(display.node(table) for table in tables))
         else:
             lines.extend(display.node_line(info) for info in nodes)
@@ -306,7 +316,7 @@ class Session:
     def _mkpeer(self, args: list[Word]) -> None:
         path = args.pop(0) if len(args) == 4 else "."
         kind, ourhook, peerhook = map(self._cut, args)
-        self._generic(path, 2, Struct(MkPeer), MkPeer(kind, ourhook, peerhook))
+        self._generic(path, 2, MKPEER, MkPeer(kind, ourhook, peerhook))
 
     def _msg(self, args: list[Word]) -> None:
         path, name, *rest = args
@@ -328,20 +338,20 @@ class Session:
 
     def _name(self, args: list[Word]) -> None:
         path, name = args
-        self._generic(path, 4, Struct(SetName), SetName(self._cut(name)))
+        self._generic(path, 4, SETNAME, SetName(self._cut(name)))
 
     def _read(self, args: list[Word]) -> None:
         self.files.run(args[0])
 
     def _rmhook(self, args: list[Word]) -> None:
         path = args.pop(0) if len(args) == 2 else "."
-        self._generic(path, 5, Struct(RmHook), RmHook(self._cut(args[0])))
+        self._generic(path, 5, RMHOOK, RmHook(self._cut(args[0])))
 
     def _show(self, args: list[Word]) -> None:
         letters = _letters(args[:-1], "n", "show [-n] <path>")
         if args == ["-n"]:
             raise LineError(EINVAL, "usage: show [-n] <path>", args[0].start, syntax=True)
-        self.say(display.node(self._ask(args[-1], 7, Struct(HookList)), bare="n" in letters))
+        self.say(display.node(self._ask(args[-1], 7, HOOKLIST), bare="n" in letters))
 
     def _shutdown(self, args: list[Word]) -> None:
         self.port.send(args[0][:PATH_MAX], self._message(1))
@@ -357,7 +367,7 @@ class Session:
             self.say(f'Status for "{args[0]}":\n{display.text(answer)}')
 
     def _types(self, args: list[Word]) -> None:
-        used = self._ask(".", 10, Struct(TypeList)).typeinfo
+        used = self._ask(".", 10, TYPELIST).typeinfo
         if _letters(args, "v", "types [-v]"):
             self.say(display.origins(self._origins(), {u.typename: u.numnodes for u in used}))
         else:
@@ -365,7 +375,7 @@ class Session:
 
     def _origins(self) -> list[Origin]:
         asked = replace(self._message(5 | READS), cookie=CONTROL_COOKIE)
-        return Prefixed(Struct(Origin)).unpack(self.port.request(".", asked))
+        return ORIGINS.unpack(self.port.request(".", asked))
 
     def _write(self, args: list[Word]) -> None:
         hook, *rest = args
