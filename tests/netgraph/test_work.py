@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -43,10 +42,10 @@ class WorkTests(SynchronousTestCase):
         """No command of a session makes a layout: to make one costs more than the command."""
         self.session.run("mkpeer hub a a")  # a type that is used first may make its own
         made: list[object] = []
-        with patch.object(Struct, "__init__", lambda self, cls: made.append(cls)):
-            for line in (
-                "mkpeer hub b b", "name b two", "connect a two: x y", "show two:", "list -l",
-                "types", "status two:", "dot", "rmhook two: y", "shutdown two:",
-            ):  # fmt: skip
-                self.session.run(line)
+        self.patch(Struct, "__init__", lambda self, cls, **more: made.append(cls))
+        for line in (
+            "mkpeer hub b b", "name b two", "connect a two: x y", "show two:", "list -l",
+            "types", "status two:", "dot", "rmhook two: y", "shutdown two:",
+        ):  # fmt: skip
+            self.session.run(line)
         self.assertEqual([], made)

@@ -21,12 +21,12 @@ OWN = 1750000302
 class TypeTests(BridgeTestCase):
     def test_conforms(self) -> None:
         """It keeps the promises of all types, classic and private, persistent or not."""
-        check_node_type(bridge)
+        check_node_type(bridge, examples=30)
         hooks = ("uplink1", "uplink2", "link0", "link10")
         odd = "setconfig { debugLevel=255 maxStaleness=7 }"
         check_node_type(bridge, hooks=hooks, setup=[odd], examples=20)
         for setup in (["setpersistent"], ["setprivate 0"], ["setprivate 1", "reset"]):
-            check_node_type(bridge, hooks=hooks[2:], setup=setup, examples=20)
+            check_node_type(bridge, hooks=hooks[2:], setup=setup, examples=10)
 
     def test_found(self) -> None:
         """Its name finds it, and its cookie is FreeBSD's."""

@@ -96,6 +96,9 @@ class BigFileTests(FolderTestCase):
         self.assertLess(len(found[0]), 1200)
 
     def test_a_long_word(self) -> None:
-        """A message shows the two ends of what is too long to be shown."""
+        """A message shows the two ends of what is too long; of no command the beginning."""
         [found] = self.check("x" * 2000)
-        self.assertEqual(f'a.ng:1:1: "{"x" * 249}...{"x" * 232}": unknown command', found)
+        self.assertEqual(f'a.ng:1:1: "{"x" * 40}...": unknown command', found)
+        [found] = self.check(f"msg .:{'x' * 2000} y")
+        self.assertRegex(found, r'^a.ng:1:2008: the file.s own node has no hook "x+\.\.\.x+"$')
+        self.assertLess(len(found), 600)
