@@ -25,6 +25,7 @@ class Hub(Node):
         super().__init__()
         self.persistent = False
         self.newest_first: tuple[Hook, ...] = ()
+        self._pair: tuple[Hook, ...] = ()  # which pass on to each other
 
     def connect(self, hook: Hook) -> None:
         self._sort()
@@ -57,8 +58,12 @@ class Hub(Node):
 
     def _sort(self) -> None:
         self.newest_first = hooks = tuple(reversed(self.hooks.values()))
-        for hook in hooks:  # with two, each only passes on to the other
-            other = hooks[hook is hooks[0]] if len(hooks) == 2 else None
+        pair = hooks if len(hooks) == 2 else ()  # with two, each only passes on to the other
+        for hook in self._pair:
+            if hook not in pair:
+                hook.pass_to(None)
+        self._pair = pair
+        for hook, other in zip(pair, reversed(pair), strict=True):
             hook.pass_to(other)
 
 
