@@ -13,7 +13,7 @@ release = version = __version__
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 from manpages import summary  # noqa: E402 - it is beside the extensions
 
-extensions = ["kpi_checks", "kpi_rows", "netgraph_rows", "sphinx.ext.autodoc"]
+extensions = ["kpi_checks", "kpi_rows", "myst_parser", "netgraph_rows", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "examples", "newsfragments"]
 default_role = "any"
 autodoc_member_order = "bysource"

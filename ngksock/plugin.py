@@ -157,7 +157,7 @@ class _Offer:
             raise  # the operator's
         except BaseException as error:  # SystemExit too: a module may be a program
             said = _words(error)
-            if _once(f"{what} {said}"):
+            if _once(what):
                 _log.failure("{what} cannot be loaded", what=what)
             raise OSError(EINVAL, f"{what} cannot be loaded: {said}") from error
         try:
@@ -167,7 +167,7 @@ class _Offer:
         except BaseException as error:  # even to look at it is dangerous
             wrong = f"{what} cannot be used: {_words(error)}"
         if wrong:
-            if _once(wrong):
+            if _once(what):
                 _log.warn("{sentence}", sentence=wrong)
             raise OSError(EINVAL, wrong)
         if self.place != OURS:
@@ -272,7 +272,7 @@ def _announced(distribution: Distribution, name: str | None) -> Iterator[_Offer]
         version = str(distribution.version or "")
     except Exception as error:  # broken in a way that is no matter of ours
         place = _place(distribution)
-        if _once(f"{place} {error}"):
+        if _once(place):
             _log.warn(
                 "the entry points of {place} cannot be read: {error}", place=place, error=error
             )

@@ -62,7 +62,7 @@ from tests.bench.install import install
 from tests.bench.machine import describe
 from tests.bench.product import product
 from tests.bench.relay import Relay, raise_limit
-from tests.bench.report import Table, disturbance, markdown, rst, show, tables
+from tests.bench.report import Table, disturbance, markdown, show, tables
 from tests.bench.settings import HERE, ROOT, opt
 from tests.bench.targets import judge
 
@@ -156,20 +156,18 @@ def preface(kept: dict[str, Any]) -> str:
 
 
 def write(kept: dict[str, Any], folder: Path) -> None:
-    """Write the results, and the tables in both markups, into *folder*."""
+    """Write the results and their tables into *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(result, sort_keys=True) for result in kept["results"]]
     rest = {name: part for name, part in kept.items() if name != "results"}
     head = json.dumps(rest, indent=1, ensure_ascii=False).removesuffix("\n}")
     joined = ",\n  ".join(lines)
     (folder / "results.json").write_text(f'{head},\n "results": [\n  {joined}\n ]\n}}\n')
-    title = "The last full run"
-    made = ".. Written by `tox -e bench`; a change here is lost."
-    found = pages(kept)
-    text = [made, "", title, "=" * len(title), "", preface(kept), ""]
-    (folder / "table.rst").write_text("\n".join([*text, *map(rst, found)]))
-    text = [f"# {title}", "", preface(kept), ""]
-    (folder / "table.md").write_text("\n\n".join(["\n".join(text), *map(markdown, found)]) + "\n")
+    made = "<!-- Written by `tox -e bench`; a change here is lost. -->"
+    text = [made, "", "# The last full run", "", preface(kept), ""]
+    (folder / "table.md").write_text(
+        "\n\n".join(["\n".join(text), *map(markdown, pages(kept))]) + "\n"
+    )
 
 
 def run(relays: Sequence[Relay], tests: Sequence[str], micro: bool) -> dict[str, Any]:

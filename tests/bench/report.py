@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ __all__ = [
     "markdown",
     "median",
     "ratio",
-    "rst",
     "show",
     "tables",
     "value",
@@ -187,9 +187,14 @@ def tables(results: Results, relays: Sequence[str]) -> list[Table]:
     return ([checks] if checks.rows else []) + found
 
 
+def _plain(cell: str) -> str:
+    """Return *cell* on one line, with what would be markup escaped."""
+    return re.sub(r"([\\`*|])", r"\\\1", " ".join(cell.split()))
+
+
 def markdown(table: Table) -> str:
     """Return *table* in Markdown, aligned for those who read it as it is."""
-    rows = [table.header, *table.rows]
+    rows = [[_plain(cell) for cell in row] for row in (table.header, *table.rows)]
     wide = [max(len(row[n]) for row in rows) for n in range(len(table.header))]
     last = len(wide) - 1
 
@@ -201,18 +206,4 @@ def markdown(table: Table) -> str:
         return f"| {' | '.join(aligned)} |"
 
     rule = "|".join("-" * (n + 2) for n in wide)
-    return "\n".join(
-        [f"## {table.title}", "", line(table.header), f"|{rule}|", *map(line, table.rows)]
-    )
-
-
-def rst(table: Table) -> str:
-    """Return *table* as a section of reStructuredText."""
-    lines = [table.title, "-" * len(table.title), "", ".. list-table::", "   :header-rows: 1", ""]
-    for row in (table.header, *table.rows):
-        for n, cell in enumerate(row):
-            text = (
-                cell.replace("\\", "\\\\").replace("`", "'").replace("*", "\\*").replace("|", "\\|")
-            )
-            lines.append(f"   {'* -' if n == 0 else '  -'} {' '.join(text.split())}".rstrip())
-    return "\n".join([*lines, ""])
+    return "\n".join([f"## {table.title}", "", line(rows[0]), f"|{rule}|", *map(line, rows[1:])])
