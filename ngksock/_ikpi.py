@@ -207,7 +207,8 @@ class IBatchSocket(Interface):
 
         A datagram socket sends each packet to its entry in ``names``, or to
         the peer; none waits.  A failure is counted in ``senderrors`` and
-        ``lasterror``, and the others go on.  An empty packet is a datagram.
+        ``lasterror`` (which of them lost a packet of this batch, `takelosses`
+        tells), and the others go on.  An empty packet is a datagram.
 
         Returns:
             How many packets were taken, or (datagrams) sent.
@@ -218,6 +219,13 @@ class IBatchSocket(Interface):
                 ENOBUFS, so_snd is full: nothing of *batch* was taken.
 
         Upcall: write, when so_snd is low again after it was high.
+        """
+
+    def takelosses() -> dict[int, int]:
+        """
+        Tell how many datagrams were lost since the last call, by errno.
+
+        What the peer refused after it had left is in ``senderrors`` alone.
         """
 
     def sndspace() -> int:

@@ -115,6 +115,19 @@ class INode(Interface):
     def status() -> str | None:
         """Return what ``status`` shows of this node, or None if it has nothing to tell."""
 
+    def rcvbypass(one: Any, other: Any) -> None:
+        """
+        The peers of two of its hooks are about to be joined, past this node.
+
+        They are linked still.  Whoever holds packets back (a queue, a delay)
+        sends all of them on now, in order, for afterwards they can go nowhere.
+        Default: nothing.
+
+        Raises:
+            OSError: EBUSY, they cannot all go just now: nothing is joined, and
+                what was not sent is kept.
+        """
+
     def disconnect(hook: Any) -> None:
         """
         *hook* is being removed; it is out of ``hooks`` already.

@@ -7,10 +7,12 @@ node that wants other contents makes a new packet with `Packet.replace`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
-__all__ = ["EOF", "Batch", "Packet", "Piece", "Record", "Tag"]
+__all__ = ["EOF", "Batch", "Packet", "Piece", "Record", "Slab", "Tag", "rows"]
 
 
 class Tag:
@@ -132,10 +134,12 @@ class Batch(list[Packet]):
     ``uniform`` is set by who vouches that the batch changes no more, that none
     of its packets is a mark, and that all share one tuple of tags: then a sink
     need not look at each.  ``wire`` is what a sink made of such a batch, kept
-    for the next one that sends it.
+    for the next one that sends it.  ``whole`` is for `Slab` alone.
     """
 
-    __slots__ = ("names", "nbytes", "uniform", "wire")
+    __slots__ = ("names", "nbytes", "uniform", "whole", "wire")
+
+    whole: tuple[bytes, int, tuple[Tag, ...]]
 
     def __init__(self, packets: Iterable[Packet] = (), nbytes: int | None = None) -> None:
         super().__init__(packets)
@@ -148,3 +152,102 @@ class Batch(list[Packet]):
         """Append *packet* while the batch is being filled."""
         self.append(packet)
         self.nbytes += packet.len
+
+    def tag(self, tags: tuple[Tag, ...]) -> None:
+        """Give all packets, which nobody else has yet, the same *tags*; see ``uniform``."""
+        for packet in self:
+            packet.tags = tags
+        self.uniform = True
+
+    def addressed(self, names: list[Any]) -> Batch:
+        """Return the same packets, with *names*: this batch stays without."""
+        batch = Batch(self, self.nbytes)
+        batch.names = names
+        return batch
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Return the tags that all packets share; of a batch that is ``uniform``, and not empty."""
+        return self[0].tags
+
+
+class Slab(Batch):
+    """
+    Records of one size that lie in one piece of memory, cut when somebody looks.
+
+    Until then there is no packet, and whoever sends all of them need not put
+    them together again.  Its length and ``nbytes`` are known, and so are
+    ``tags``; anything else makes it the plain batch it stands for, once.  (Only
+    C code that reads a list's memory without asking would find marks in it.)
+
+    Args:
+        whole: The bytes of all, one after the other.
+        size: The length of each, at least 1.
+
+    ``whole`` holds the memory, the length of each and their tags.
+    """
+
+    __slots__ = ()  # so that it can become what it stands for
+
+    def __init__(self, whole: bytes, size: int) -> None:
+        super().__init__([EOF] * (len(whole) // size), len(whole))
+        self.whole = whole, size, ()
+
+    def addressed(self, names: list[Any]) -> Batch:
+        whole, size, tags = self.whole
+        batch = Slab(whole, size)
+        batch.whole = whole, size, tags
+        batch.names = names
+        return batch
+
+    def tag(self, tags: tuple[Tag, ...]) -> None:
+        self.whole = *self.whole[:2], tags
+        self.uniform = True
+
+    def tags(self) -> tuple[Tag, ...]:
+        return self.whole[2]
+
+    def cut(self) -> None:
+        """Make the packets; this is a plain batch from now on."""
+        whole, size, tags = self.whole
+        del self.whole
+        object.__setattr__(self, "__class__", Batch)
+        self[:] = map(Record, rows(size, 0, len(self)).unpack(whole))
+        if tags:
+            for packet in self:
+                packet.tags = tags
+
+
+@lru_cache(256)  # some KiB each
+def rows(size: int, gap: int, count: int) -> struct.Struct:
+    """Return what takes *count* records of *size* out of memory, with *gap* bytes between."""
+    return struct.Struct(f"{size}s{gap}x" * count)
+
+
+def _looking(name: str) -> Callable[..., Any]:
+    """Return the method of lists called *name*, for slabs."""
+    plain = getattr(list, name)
+
+    def looks(self: Slab, *args: Any, **named: Any) -> Any:
+        for slab in (self, *args):
+            if isinstance(slab, Slab):
+                slab.cut()
+        return plain(self, *args, **named)
+
+    return looks
+
+
+def _radd(self: Slab, other: list[Any]) -> Any:
+    self.cut()  # for a plain list adds what lies in it without asking
+    return other + self
+
+
+_COMPARING: Final = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+_BLIND: Final = ("__len__", "__class_getitem__")
+
+# All that lists can do, but to be made, to be let go, and to tell their length.
+for _name in dir(list):
+    if _name in (*_COMPARING, "__repr__", "__reduce_ex__") or not (
+        hasattr(object, _name) or _name in _BLIND
+    ):
+        setattr(Slab, _name, _looking(_name))
+setattr(Slab, "__radd__", _radd)  # noqa: B010 - a list has none, as far as mypy knows

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from ngksock import __version__
 from ngksock._inetgraph import INodeType
 from ngksock.netgraph.command import Rows, rows_of
-from ngksock.netgraph.generic import Origin
+from ngksock.netgraph.controlforms import Origin
 from ngksock.netgraph.path import NAME_MAX
 
 __all__ = ["ABI", "GROUP", "NodeType", "available", "find_type", "origins"]

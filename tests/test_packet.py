@@ -1,10 +1,14 @@
 """Tests for packets, tags and batches."""
 
+import copy
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from ngksock.packet import EOF, Batch, Packet, Piece, Record, Tag
+from ngksock.packet import EOF, Batch, Packet, Piece, Record, Slab, Tag
 
 
 class PacketTests(SynchronousTestCase):
@@ -82,3 +86,96 @@ class BatchTests(SynchronousTestCase):
         """A batch has no addresses unless its socket gives them."""
         self.assertIsNone(Batch().names)
         self.assertEqual(0, Batch().nbytes)
+
+
+LOOKS: dict[str, Callable[[Any], Any]] = {
+    "iter": lambda b: [*b],
+    "for": lambda b: [packet for packet in b],
+    "call": lambda b: (lambda *packets: packets)(*b),
+    "tuple": tuple,
+    "reversed": lambda b: list(reversed(b)),
+    "item": lambda b: b[1],
+    "last": lambda b: b[-1],
+    "slice": lambda b: b[1:3],
+    "unpack": lambda b: (lambda first, *_: first)(*b),
+    "add": lambda b: b + [EOF],  # noqa: RUF005 - that is what is tried
+    "radd": lambda b: [EOF] + b,  # noqa: RUF005 - and that
+    "mul": lambda b: b * 2,
+    "rmul": lambda b: 2 * b,
+    "copy": lambda b: b.copy(),
+    "copied": copy.copy,
+    "batch": lambda b: Batch(b),
+    "contains": lambda b: EOF in b,
+    "count": lambda b: b.count(EOF),
+    "repr": repr,
+    "equal": lambda b: b == [EOF] * len(b),
+    "equals": lambda b: [EOF] * len(b) == b,
+    "other": lambda b: b != Batch([EOF] * len(b)),
+    "others": lambda b: Batch([EOF] * len(b)) == b,
+    "sum": lambda b: sum(packet.len for packet in b),
+    "set": lambda b: len(set(b)),
+    "extended": lambda b: _did(Batch([EOF]), lambda to: to.extend(b)),
+    "into": lambda b: _did([EOF, EOF], lambda to: to.__setitem__(slice(1, 1), b)),
+    "append": lambda b: _did(b, lambda it: it.append(EOF)),
+    "grow": lambda b: _did(b, lambda it: it.add(EOF)),
+    "extend": lambda b: _did(b, lambda it: it.extend([EOF])),
+    "insert": lambda b: _did(b, lambda it: it.insert(1, EOF)),
+    "pop": lambda b: _did(b, lambda it: it.pop()),
+    "set item": lambda b: _did(b, lambda it: it.__setitem__(0, EOF)),
+    "del": lambda b: _did(b, lambda it: it.__delitem__(slice(2))),
+    "clear": lambda b: _did(b, lambda it: it.clear()),
+    "reverse": lambda b: _did(b, lambda it: it.reverse()),
+    "sort": lambda b: _did(b, lambda it: it.sort(key=lambda packet: packet.data)),
+    "addressed": lambda b: b.addressed(["a"] * len(b)),
+}
+
+
+def _did(batch: Any, what: Callable[[Any], object]) -> Any:
+    what(batch)
+    return batch
+
+
+def _plain(found: Any) -> Any:
+    """Return what was found in a form that can be compared."""
+    if isinstance(found, Packet):
+        return bytes(found.data), found.tags, found.record, found.eof
+    if isinstance(found, Batch):
+        return [_plain(packet) for packet in found], found.nbytes
+    if isinstance(found, (list, tuple)):
+        return [_plain(packet) for packet in found]
+    return found
+
+
+class SlabTests(SynchronousTestCase):
+    """A slab is the batch it stands for, whatever is done to it."""
+
+    def test_looks(self) -> None:
+        """Whoever looks, by whatever way, finds the packets, with their tags."""
+        tags = (Tag(1, 2, b"t"),)
+        for name, look in LOOKS.items():
+            plain, slab = Batch(map(Record, (b"cc", b"aa", b"bb"))), Slab(b"ccaabb", 2)
+            for batch in (plain, slab):
+                batch.tag(tags)
+            self.assertEqual(_plain(look(plain)), _plain(look(slab)), name)
+            self.assertEqual(_plain(plain), _plain(slab), name)
+            self.assertTrue(slab.uniform)
+
+    def test_unseen(self) -> None:
+        """Length, bytes and tags are known before anybody looks; then it is a plain batch."""
+        slab, tags = Slab(b"ccaabb", 2), (Tag(1, 2, b"t"),)
+        slab.tag(tags)
+        self.assertEqual((3, True, 6, tags), (len(slab), bool(slab), slab.nbytes, slab.tags()))
+        self.assertIs(Slab, type(slab.addressed(["a"] * 3)))
+        self.assertIs(Slab, type(slab))
+        self.assertIs(tags, slab[0].tags)
+        self.assertIs(Batch, type(slab))
+        self.assertIs(tags, slab.tags())
+
+    def test_two(self) -> None:
+        """Two slabs are compared and added by what they stand for."""
+        one, two = Slab(b"ccaabb", 2), Slab(b"ccaabb", 2)
+        self.assertFalse(one == two)  # as packets are only ever equal to themselves
+        self.assertEqual(
+            [b"ccaabb"[i : i + 1] for i in range(6)] * 2,
+            [packet.data for packet in Slab(b"ccaabb", 1) + Slab(b"ccaabb", 1)],
+        )

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock import __version__, plugin
 from ngksock.netgraph import Node, Rows
-from ngksock.netgraph.generic import Origin
+from ngksock.netgraph.controlforms import Origin
 from ngksock.nodes.socket import socket
 from ngksock.plugin import ABI, NodeType, available, find_type, origins
 

@@ -8,15 +8,8 @@ from typing import Final, TypeVar
 
 from ngksock.client.channel import NoAnswerError
 from ngksock.client.nodesocket import NodeSocket
-from ngksock.netgraph.generic import (
-    READS,
-    Description,
-    HookList,
-    MkPeer,
-    NameList,
-    NodeInfo,
-    TypeList,
-)
+from ngksock.netgraph.controlforms import Description
+from ngksock.netgraph.generic import READS, HookList, MkPeer, NameList, NodeInfo, TypeList
 from ngksock.netgraph.layout import STRING, ParseType, Prefixed, Struct
 from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE, HASREPLY, Message
 from ngksock.netgraph.path import Path

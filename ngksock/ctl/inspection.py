@@ -8,7 +8,8 @@ from errno import ENOENT
 from typing import Any, Final
 
 from ngksock.client.port import ClientPort
-from ngksock.netgraph.generic import READS, CommandInfo, Description
+from ngksock.netgraph.controlforms import CommandInfo, Description
+from ngksock.netgraph.generic import READS
 from ngksock.netgraph.layout import STRING, Struct
 from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE
 from ngksock.netgraph.ngctl import LineError, Word, near

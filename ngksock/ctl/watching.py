@@ -10,7 +10,8 @@ from errno import ENOENT, ENXIO
 from typing import Any, NamedTuple
 
 from ngksock.client.port import ClientPort
-from ngksock.netgraph.generic import READS, HookStats
+from ngksock.netgraph.controlforms import HookStats
+from ngksock.netgraph.generic import READS
 from ngksock.netgraph.layout import Prefixed, Struct
 from ngksock.netgraph.message import CONTROL_COOKIE
 

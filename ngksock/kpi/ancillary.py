@@ -11,6 +11,7 @@ from ngksock.packet import Record
 __all__ = ["Datagram", "asks_for_control"]
 
 _LINUX: Final = {  # names Python's socket module does not have
+    "UDP_GRO": (socket.IPPROTO_UDP, 104),
     "IP_PKTINFO": (socket.IPPROTO_IP, 8),
     "IP_RECVTTL": (socket.IPPROTO_IP, 12),
     "IP_RECVTOS": (socket.IPPROTO_IP, 13),

@@ -17,7 +17,7 @@ from ngksock.kpi import constants as c
 from ngksock.kpi.protosw import Protosw
 from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.sockbuf import RcvBuf, SndBuf, SockBuf, WaitQueue
-from ngksock.kpi.state import EVENT, FINAL, OVER, READ, TRANSITIONS, WAKE, WRITE
+from ngksock.kpi.state import EVENT, OVER, READ, TRANSITIONS, WAKE, WRITE
 from ngksock.kpi.wait import Wait, serve
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Callbacks:
 
     __slots__ = (
         "__weakref__",
+        "bound",
         "connects",
         "created",
         "driver",
@@ -63,6 +64,8 @@ class Callbacks:
         "kpi",
         "lasterror",
         "linger",
+        "losses",
+        "lost",
         "mode",
         "peer",
         "proto",
@@ -71,7 +74,6 @@ class Callbacks:
         "remembered",
         "resets",
         "retaincnt",
-        "senderrors",
         "sndbytes",
         "sndpackets",
         "so_comp",
@@ -100,6 +102,7 @@ class Callbacks:
         self.created = True
         self.retaincnt = 0
         self.unprivileged = False
+        self.bound = False
         self.so_rcv = RcvBuf()
         self.so_snd = SndBuf()
         self.so_comp: deque[Socket] | None = None
@@ -113,8 +116,9 @@ class Callbacks:
         self.resets = False
         self.mode = 0o660
         self.remembered: dict[tuple[int, int], int] | None = None
-        self.senderrors: dict[int, int] = {}
+        self.lost: dict[int, int] | None = None
         self.lasterror = 0
+        self.losses: dict[int, int] | None = None  # since they were taken; idle is small
         self.truncated = 0
         self.rcvpackets = self.rcvbytes = 0
         self.sndpackets = self.sndbytes = 0
@@ -122,6 +126,11 @@ class Callbacks:
         self.flushed: Deferred[None] | None = None
         self.timer: IDelayedCall | None = None
         driver.attach(self)
+
+    @property
+    def senderrors(self) -> dict[int, int]:
+        """What could not be sent: so many packets by errno."""
+        return {} if self.lost is None else self.lost
 
     def __repr__(self) -> str:
         return f"<Socket {self.proto[:3]} state {self.state:#x}>"
@@ -137,7 +146,8 @@ class Callbacks:
         wcookie: Any,
     ) -> None:
         self.check_open()
-        check_callable(rcallback, wcallback)
+        if not (callable(rcallback) and callable(wcallback)):
+            check_callable(rcallback, wcallback)
         rcv, snd = self.so_rcv, self.so_snd
         rcv.upcall, rcv.upcallarg = rcallback, rcookie
         snd.upcall, snd.upcallarg = wcallback, wcookie
@@ -180,6 +190,8 @@ class Callbacks:
 
     def end_waits(self, code: int | None = None) -> None:
         """End every call that waits: with *code*, or as the end of the socket does."""
+        if self.so_rcv.waits is None and self.so_snd.waits is None and self.connects is None:
+            return  # as nearly always
         for buf in (self.so_rcv, self.so_snd, self.connects):
             for wait in list(buf.waits or ()) if buf is not None else ():
                 call = wait.call
@@ -193,46 +205,42 @@ class Callbacks:
 
     def deliver(self, what: int, data: Any) -> None:
         """Run what was posted, if its owner still wants it."""
-        if what == OVER:
-            ended: Wait[Any] = data
-            ended.fire()
-            return
-        if what == WAKE:
-            data.waking = False
-            serve(data)
-            return
-        if self.state & c.SS_NOFDREF:
-            return
-        if what == EVENT:
+        if what <= WRITE:
+            buf: SockBuf = self.so_rcv if what == READ else self.so_snd
+            # Else it was posted again since; a closed socket has no upcall.
+            if buf.posted == data:
+                buf.posted = 0
+                if buf.upcall is not None:
+                    buf.upcall(self, buf.upcallarg, c.MBUF_DONTWAIT)
+        elif what == EVENT:
             hint = data & self.eventmask
             if self.event is not None and hint:
                 self.event(self, self.eventarg, hint)
-        elif what == FINAL:
+        elif what == WAKE:
+            data.waking = False
+            serve(data)
+        elif what == OVER:
+            ended: Wait[Any] = data
+            ended.fire()
+        elif not self.state & c.SS_NOFDREF:  # FINAL
             callback, cookie = data
             callback(self, cookie, c.MBUF_DONTWAIT)
-        else:
-            buf: SockBuf = self.so_rcv if what == READ else self.so_snd
-            if buf.posted != data:
-                return  # posted again since
-            buf.posted = 0
-            if buf.upcall is not None:
-                buf.upcall(self, buf.upcallarg, c.MBUF_DONTWAIT)
 
     def enter(self, name: str) -> None:
         """Make one change of the state and post who is to be told."""
-        change = TRANSITIONS[name]
-        self.state = self.state & ~change.clear | change.set
-        event_first = change.order[:1] == (EVENT,)
-        if not event_first:
+        clear, also, hint, order, ends = TRANSITIONS[name]
+        self.state = self.state & ~clear | also
+        if not ends and self.connects is not None:
             self.wake(self.connects)  # whoever waits in connect is told before the upcalls
-        for what in change.order:
+        for what in order:
             if what == EVENT:
-                self.post_event(change.hint)
-            elif what == READ:
-                self.post(READ, self.so_rcv, event_first)
+                if self.event is not None:
+                    self.post_event(hint)
             else:
-                self.post(WRITE, self.so_snd, event_first)
-        if event_first:
+                buf = self.so_rcv if what == READ else self.so_snd
+                if buf.upcall is not None or buf.waits is not None:
+                    self.post(what, buf, ends)
+        if ends and self.connects is not None:
             self.wake(self.connects)
 
     @property

@@ -151,14 +151,18 @@ class DgramDriver(Driver):
                 sent += self._again(packet, error)
         return sent
 
-    def _again(self, packet: Packet, error: OSError) -> int:
+    def _again(self, packet: Packet, error: OSError, to: SockAddr = None) -> int:
         """Count *error*; send *packet* if that was the error of an older one, or of several."""
         for _ in range(OLD_ERRORS):
+            # By UDP nobody refuses before he was sent something.
             if error.errno != errno.ECONNREFUSED or self.sock.family == socket.AF_UNIX:
                 break
             self.so.soerror(error.errno)
             try:
-                self.sock.send(packet.data, MSG_NOSIGNAL)
+                if to is None:
+                    self.sock.send(packet.data, MSG_NOSIGNAL)
+                else:
+                    self.sock.sendto(packet.data, MSG_NOSIGNAL, to)
             except OSError as another:
                 error = another
             else:
@@ -167,27 +171,33 @@ class DgramDriver(Driver):
         return 0
 
     def _send_named(self, batch: Batch, names: list[SockAddr | None]) -> int:
-        so = self.so
-        family = self.sock.family
         sent = 0
         for packet, to in zip(batch, names, strict=True):
+            if to is None and self.connected:
+                sent += self._send_connected(Batch((packet,), packet.len))
+                continue
             try:
                 if to is None:
-                    if not self.connected:
-                        raise oserror(errno.EDESTADDRREQ)
-                    sent += self._send_connected(Batch((packet,), packet.len))
-                    continue
+                    raise oserror(errno.EDESTADDRREQ)
                 if self.connected:
                     raise oserror(errno.EISCONN)  # Linux would send it elsewhere
-                else:
-                    to = sockaddr.check(family, to)
-                    if isinstance(to, bytes):
-                        to = self.kpi.paths.absolute(to)
-                    self.sock.sendto(packet.data, MSG_NOSIGNAL, to)
+                target = self._target(to)
+            except OSError as error:
+                self.so.sosenderror(error.errno, packet.len)
+                continue
+            try:
+                self.sock.sendto(packet.data, MSG_NOSIGNAL, target)
                 sent += 1
             except OSError as error:
-                so.sosenderror(error.errno, packet.len)
+                sent += self._again(packet, error, target)
         return sent
+
+    def _target(self, name: SockAddr) -> SockAddr:
+        """Return *name* as the system calls take it; a path is in full, and not too long."""
+        to = sockaddr.check(self.sock.family, name)
+        if not isinstance(to, bytes):
+            return to
+        return sockaddr.path_bytes(self.kpi.paths.absolute(to))
 
     # -- the reactor calls these
 
@@ -203,6 +213,8 @@ class DgramDriver(Driver):
 
     def doWrite(self) -> None:
         # Nothing is queued here: a call that waits, or the owner, tries again.
+        if self.sock.fileno() < 0:
+            return  # what was read just before has made somebody close it
         if self.writing:
             self.writing = False
             self.kpi.reactor.removeWriter(self)

@@ -58,18 +58,23 @@ class Driver(FileDescriptor):
         kpi: Whose reactor, upcalls and paths this uses.
         sock: The host's socket; made non-blocking here.
 
-    ``reading`` says whether the reactor watches for input.
+    ``reading`` says whether the reactor watches for input, ``writing`` whether
+    it does for room.
     """
 
     so: Socket
+    writing = False
+    path: bytes | None = None
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
-        super().__init__(kpi.reactor)
-        sock.setblocking(False)
+        # Not the base's: it makes a buffer for what `write` is given, and
+        # nobody writes to a driver but by `send`.
+        self.reactor = kpi.reactor
+        if sock.gettimeout() != 0.0:
+            sock.setblocking(False)
         self.kpi = kpi
         self.sock = sock
         self.reading = False
-        self.path: bytes | None = None
 
     # -- IUserRequests
 
@@ -143,6 +148,8 @@ class Driver(FileDescriptor):
         self.sock.close()
         if self.path is not None:
             self.kpi.paths.release(self.path)
+        if hasattr(self, "so"):
+            del self.so  # or the two would hold each other until the collector comes
 
     def abort(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
@@ -205,7 +212,16 @@ class Driver(FileDescriptor):
 
     def stop(self) -> None:
         """Watch for nothing any more."""
-        self.reading = False
+        if self.reading:
+            self.reading = False
+            self.kpi.reactor.removeReader(self)
+        if self.writing:
+            self.writing = False
+            self.kpi.reactor.removeWriter(self)
+
+    def let_go(self) -> None:
+        """Watch for nothing any more, whatever the reactor has forgotten already."""
+        self.reading = self.writing = False
         self.kpi.reactor.removeReader(self)
         self.kpi.reactor.removeWriter(self)
 

@@ -68,6 +68,7 @@ class SocketLife(LowerSocket):
         if self.unprivileged and isinstance(to, tuple) and 0 < to[1] < RESERVED:
             raise oserror(errno.EACCES, f"port {to[1]} is reserved, and setpriv took the privilege")
         self.driver.bind(to)
+        self.bound = True
 
     def listen(self, backlog: int) -> None:
         self.check_open()
@@ -89,6 +90,17 @@ class SocketLife(LowerSocket):
     def accept(
         self, flags: int = 0, callback: SockUpcall | None = None, cookie: Any = None
     ) -> tuple[Socket, SockAddr] | Deferred[tuple[Socket, SockAddr]]:
+        if (
+            self.so_comp
+            and flags == c.MSG_DONTWAIT
+            and callback is cookie is None
+            and self.so_rcv.waits is None
+            and not self.kpi.filters.active
+        ):  # the short way, of what nobody has to look at more closely
+            self.check_open()
+            new, name = self.dequeue()
+            new.driver.rcvd()
+            return new, name
         make = partial(Accepting, self, flags, callback, cookie)
         return perform(self, self.so_rcv, make, self.waits(flags), timed=False)
 
@@ -186,8 +198,10 @@ class SocketLife(LowerSocket):
     def _check_tcp(self, to: SockAddr) -> None:
         if sockaddr.never_tcp(self.proto.domain, to):
             raise oserror(errno.EAFNOSUPPORT, "TCP cannot use a group or broadcast address")
-        if self.driver.sockaddr()[:2] == to[:2]:
+        # The host is not asked for the address of a socket that has none.
+        if (self.bound or not to[1]) and self.driver.sockaddr()[:2] == to[:2]:
             raise oserror(errno.EINVAL, "a socket cannot connect to itself")
+        self.bound = True  # an attempt that fails may leave it with a port
 
     def shutdown(self, how: int) -> None:
         self.check_open()
@@ -256,6 +270,7 @@ class SocketLife(LowerSocket):
     def adopted(self) -> None:
         """Learn the state of a socket that somebody else began."""
         self.kernel = False
+        self.bound = True  # as far as anybody knows
         driver = self.driver
         if self.proto.connrequired and driver.ctloutput(c.SOL_SOCKET, c.SO_ACCEPTCONN):
             self.so_qlimit = c.SOMAXCONN

@@ -45,11 +45,12 @@ class ListenDriver(Driver):
         connected: True for one that accept returned.
     """
 
+    short = False
+    retry: IDelayedCall | None = None
+
     def __init__(self, kpi: SocketKPI, sock: socket.socket, connected: bool = False) -> None:
         super().__init__(kpi, sock)
         self.mode = CONNECTED if connected else IDLE
-        self.short = False
-        self.retry: IDelayedCall | None = None
 
     def listen(self, backlog: int) -> None:
         self.sock.listen(backlog)

@@ -86,16 +86,30 @@ class LowerSocket(Callbacks):
         self.post(WRITE, self.so_snd)
 
     def sosenderror(self, code: int | None, lost: int = 0) -> None:
-        """Count a packet's error, and the *lost* bytes it had: nobody is told else."""
+        """Count a packet as lost, and the *lost* bytes it had: nobody is told else."""
         code = code or errno.EIO
         self.sndbytes -= lost
-        self.senderrors[code] = self.senderrors.get(code, 0) + 1
+        self._count_error(code)
+        losses = self.losses
+        if losses is None:
+            losses = self.losses = {}
+        losses[code] = losses.get(code, 0) + 1
+
+    def _count_error(self, code: int) -> None:
         self.lasterror = code
+        lost = self.lost
+        if lost is None:
+            lost = self.lost = {}
+        lost[code] = lost.get(code, 0) + 1
+
+    def takelosses(self) -> dict[int, int]:
+        losses, self.losses = self.losses, None
+        return losses or {}
 
     def soerror(self, code: int | None) -> None:
         """An error that belongs to no call: of a datagram that was sent before."""
-        self.sosenderror(code)
-        self.so_error = code or errno.EIO
+        self.so_error = code = code or errno.EIO
+        self._count_error(code)
         self.post(READ, self.so_rcv)
         self.post(WRITE, self.so_snd)
 
@@ -237,7 +251,9 @@ class LowerSocket(Callbacks):
     def let_go(self) -> None:
         """No callback from now on; what waited for accept is reset."""
         self.state |= c.SS_NOFDREF
-        self.so_rcv.upcall = self.so_snd.upcall = self.event = None
+        rcv, snd = self.so_rcv, self.so_snd
+        rcv.upcall = snd.upcall = self.event = None
+        rcv.upcallarg = snd.upcallarg = self.eventarg = None
         self.end_waits()
         for so in self.so_comp or ():
             so.abort()

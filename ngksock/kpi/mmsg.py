@@ -8,6 +8,10 @@ way; this is only quicker.  Without this file everything works.
 Three ways out, in the order they are tried: a run of equal datagrams to one
 target as segments (`ngksock.kpi.segments`), the others by sendmmsg(2), and
 what that refuses one by one, as often as it refuses.
+
+sendmmsg(2) does not tell what stopped it after the first datagram.  That one
+is tried again, and what holds for it shows again; but a refusal of an older
+one, kept for the socket, may so be told once where single sends tell it often.
 """
 
 from __future__ import annotations
@@ -20,15 +24,15 @@ from itertools import compress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
-from ngksock.kpi import segments, sockaddr
+from ngksock.kpi import segments
 from ngksock.kpi.ancillary import Datagram
 from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_NOSIGNAL
 from ngksock.kpi.dgram import OLD_ERRORS, DgramDriver
 from ngksock.kpi.rawname import READ, pack
 from ngksock.kpi.segments import Wire
-from ngksock.kpi.slots import UDP_GRO, Inbox, Outbox, calls, rows
+from ngksock.kpi.slots import APART, APART_MOST, UDP_GRO, Inbox, Outbox, calls
 from ngksock.kpi.sockaddr import SockAddr
-from ngksock.packet import Batch, Packet, Record
+from ngksock.packet import Batch, Packet, Record, Slab, rows
 
 if TYPE_CHECKING:
     from ngksock.kpi.provider import SocketKPI
@@ -49,6 +53,9 @@ _THEIRS: Final = (1, 103, 104)
 
 ALIKE_ROUNDS: Final = 8
 """After so many full rounds of equal datagrams trains are asked for."""
+
+SURE: Final = 8
+"""So many datagrams of one length let expect more of it."""
 
 TRAINS: Final = 4
 """So many trains are taken at a time: as many bytes as so_rcv holds."""
@@ -78,8 +85,8 @@ _boxes: Final[WeakKeyDictionary[SocketKPI, _Boxes]] = WeakKeyDictionary()
 
 
 def usable() -> bool:
-    """Say whether the system has the calls."""
-    return calls() is not None
+    """Say whether the system may have the calls; with the first datagram it is tried."""
+    return sys.platform == "linux"  # platform: elsewhere the layout of a header is another
 
 
 class MmsgDriver(DgramDriver):
@@ -91,7 +98,8 @@ class MmsgDriver(DgramDriver):
     may have left as trains, and by UDP_GRO the system lets them be trains to
     the end.  It is never given up again: a train that waits could not be told
     from a datagram any more.  ``merged`` says that trains may come, ``most``
-    how many datagrams are taken at a time.
+    how many datagrams are taken at a time.  ``apart`` is how far from each other
+    they land: as long as they were, if all were, and then they are one piece.
     """
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
@@ -109,6 +117,7 @@ class MmsgDriver(DgramDriver):
         self.alike = 0
         self.merged = False
         self.most = DGRAM_ROUND
+        self.apart = APART
 
     # -- IUserRequests
 
@@ -124,11 +133,14 @@ class MmsgDriver(DgramDriver):
     ) -> int | bytes:
         if value is not None and level == segments.SOL_UDP:
             self.longest = 0  # whatever it means, it is not about our runs
-        return super().ctloutput(level, name, value, length)
+        done = super().ctloutput(level, name, value, length)
+        if (level, name) == UDP_GRO and (any(value) if isinstance(value, bytes) else value):
+            self.merged = False  # they are told themselves what each train is made of
+        return done
 
     def send(self, batch: Batch) -> int:
         names = batch.names
-        if len(batch) < 2 or (names is None) != self.connected:
+        if len(batch) < 2 or (names is None) != self.connected or calls() is None:
             return super().send(batch)
         targets = None if names is None else self._targets(names)
         if targets is None and names is not None:
@@ -156,10 +168,6 @@ class MmsgDriver(DgramDriver):
         except OSError:
             return None
 
-    def _target(self, name: SockAddr) -> SockAddr:
-        to = sockaddr.check(self.family, name)
-        return self.kpi.paths.absolute(to) if isinstance(to, bytes) else to
-
     # -- out
 
     def _send_run(self, wire: Wire, targets: list[SockAddr] | None, start: int, stop: int) -> int:
@@ -177,7 +185,7 @@ class MmsgDriver(DgramDriver):
                 return stop - start
             except OSError as error:
                 code = error.errno or errno.EIO
-            if code != errno.ECONNREFUSED or targets is not None:
+            if code != errno.ECONNREFUSED:
                 break
             self.so.soerror(code)  # of an older datagram: none of these is lost
         if code in NOT_SEGMENTED:
@@ -193,9 +201,10 @@ class MmsgDriver(DgramDriver):
 
     def _send_loose(self, wire: Wire, targets: list[SockAddr] | None, start: int, stop: int) -> int:
         """Send datagrams of any lengths to anybody, in as few system calls as it takes."""
-        data, lens, count = wire.data, wire.lens, stop - start
-        if count < 2 or sum(lens[start:stop]) > COPIED * count:
-            batch = Batch(map(Packet, data[start:stop]))
+        lens, count = wire.lens[start:stop], stop - start
+        nbytes = sum(lens)
+        if count < 2 or nbytes > COPIED * count:
+            batch = Batch(map(Packet, wire.data(start, stop)), nbytes)
             if targets is None:
                 return self._send_connected(batch)
             return self._send_named(batch, targets[start:stop])
@@ -203,18 +212,17 @@ class MmsgDriver(DgramDriver):
         sent = 0
         for at in range(start, stop, DGRAM_ROUND):
             end = min(at + DGRAM_ROUND, stop)
-            outbox.load(data[at:end], lens[at:end])
+            outbox.load(wire.run(at, end), wire.lens[at:end])
             if targets is not None:
                 outbox.address(family, [pack(family, to) for to in targets[at:end]])
-            sent += self._send_round(outbox, lens[at:end])
+            sent += self._send_round(outbox, wire.lens[at:end])
         outbox.clear()
         return sent
 
     def _send_round(self, outbox: Outbox, lens: list[int]) -> int:
         """Send what *outbox* has, stepping over each datagram that fails."""
         so, fd = self.so, self.sock.fileno()
-        # Of an unconnected socket no error is about an older datagram.
-        patience = OLD_ERRORS if self.connected and self.family != socket.AF_UNIX else 0
+        patience = 0 if self.family == socket.AF_UNIX else OLD_ERRORS
         at = lost = refusals = 0
         while at < len(lens):
             try:
@@ -234,16 +242,16 @@ class MmsgDriver(DgramDriver):
     # -- in
 
     def _read(self) -> None:
-        if self.ancillary:
+        if self.ancillary or calls() is None:
             super()._read()
             return
         so = self.so
         family = 0 if self.connected else self.family
         inbox = self.boxes.inbox
-        fd = self.sock.fileno()
+        fd, most, apart = self.sock.fileno(), self.most if self.merged else 0, self.apart
         for _ in range(DGRAM_ROUND):
             try:
-                lens = inbox.receive(fd, family, self.most if self.merged else 0)
+                lens = inbox.receive(fd, family, most, apart)
                 break
             except BlockingIOError:
                 return
@@ -252,28 +260,48 @@ class MmsgDriver(DgramDriver):
                 so.soerror(error.errno)
         else:
             return
-        data = inbox.data(lens)
-        names = inbox.names(family, len(lens), READ[family]) if family else None
-        nbytes = sum(lens)
+        count = len(lens)
+        names = inbox.names(family, count, READ[family]) if family else None
+        trains = inbox.trains(family, count) if self.merged else None
         if self.merged:
-            trains = inbox.trains(family, len(lens))
             self.most = TRAINS if trains else DGRAM_ROUND
-            if trains:
-                data, names = split(data, names, trains)
-        elif self.longest and len(lens) == DGRAM_ROUND:
-            self._look_out(lens)
-        if nbytes > DGRAM_SLOT and max(lens) > DGRAM_SLOT:
-            fits = [size <= DGRAM_SLOT for size in lens]
-            so.truncated += fits.count(False)
-            data = list(compress(data, fits))
-            names = None if names is None else list(compress(names, fits))
-            nbytes = sum(map(len, data))
-            if not data:
+        whole = inbox.whole(lens) if trains is None else None
+        if whole is not None:
+            batch: Batch = Slab(whole, apart)
+            batch.names = names
+        else:
+            batch = self._sorted(inbox.data(lens), lens, names, trains)
+            if not batch:
                 return
-        batch = Batch(map(Record, data), nbytes)
-        batch.names = names
+        if count == DGRAM_ROUND and self.longest and not self.merged:
+            self._look_out(lens)
         if not so.sbappendbatch(batch):
             self.pause()
+
+    def _sorted(
+        self,
+        data: list[bytes],
+        lens: list[int],
+        names: list[SockAddr] | None,
+        trains: list[int] | None,
+    ) -> Batch:
+        """Return datagrams without those that are too long, and trains taken apart."""
+        size = lens[0]
+        if max(lens) > DGRAM_SLOT:
+            fits = [size <= DGRAM_SLOT for size in lens]
+            self.so.truncated += fits.count(False)
+            data = list(compress(data, fits))
+            names = None if names is None else list(compress(names, fits))
+            trains = None if trains is None else list(compress(trains, fits))
+        elif trains is None and len(lens) >= SURE:
+            # The next ones are as long, if these were: then they lie in one piece.
+            alike = 0 < size <= APART_MOST and lens.count(size) == len(lens)
+            self.apart = size if alike else APART
+        if trains:
+            data, names = split(data, names, trains)
+        batch = Batch(map(Record, data), sum(map(len, data)))
+        batch.names = names
+        return batch
 
     def _look_out(self, lens: list[int]) -> None:
         """Ask for trains once it looks as if some might come."""

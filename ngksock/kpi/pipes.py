@@ -22,6 +22,8 @@ _SIZE: Final = 1024 * 1024
 _LEAST: Final = 256 * 1024
 _SET_SIZE: Final = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 _MOST: Final = 16
+_PATIENCE: Final = 256
+"""So often nobody gets a new pipe after the system refused one: to ask costs four calls."""
 
 _splice = getattr(os, "splice", None)
 _FLAGS: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
@@ -60,7 +62,8 @@ class Lent:
                 what else splice(2) and the socket say.
         """
         assert _splice is not None
-        self.left = got = int(_splice(sock.fileno(), self._into, count, flags=_FLAGS))
+        got: int = _splice(sock.fileno(), self._into, count, None, None, _FLAGS)
+        self.left = got
         return got
 
     def send(self, sock: socket.socket) -> int:
@@ -71,9 +74,17 @@ class Lent:
             OSError: EAGAIN, it takes nothing; what else splice(2) and the socket say.
         """
         assert _splice is not None
-        sent = int(_splice(self._out, sock.fileno(), self.left, flags=_FLAGS))
+        sent: int = _splice(self._out, sock.fileno(), self.left, None, None, _FLAGS)
         self.left -= sent
         return sent
+
+    def take(self) -> bytes:
+        """Return what is in the pipe, which is empty then."""
+        pieces = []
+        while self.left:
+            pieces.append(os.read(self._out, self.left))
+            self.left -= len(pieces[-1])
+        return b"".join(pieces)
 
     def give_back(self) -> None:
         """End the loan; what is in the pipe is lost."""
@@ -92,6 +103,7 @@ class Pipes:
         self._idle: list[Lent] = []
         self._made = 0
         self._users = 0
+        self._refused = 0  # so often nobody is to ask the system for one
 
     def enter(self) -> None:
         """Somebody will want pipes, until as many `leave`."""
@@ -108,7 +120,15 @@ class Pipes:
         """Return an empty pipe, or None if all are taken or the system has no more."""
         if self._idle:
             return self._idle.pop()
+        if self._refused:
+            self._refused -= 1
+            return None
         return self._make() if self._made < _MOST else None
+
+    @property
+    def scarce(self) -> bool:
+        """Whether the next one who asks gets none: who holds a pipe had better empty it."""
+        return not self._idle and (self._made >= _MOST or self._refused > 0)
 
     def take_back(self, lent: Lent) -> None:
         """Keep a pipe for the next; one that is not empty is closed."""
@@ -125,6 +145,7 @@ class Pipes:
         try:
             out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
+            self._refused = _PATIENCE
             return None  # no descriptors: bytes are carried as ever
         lent = Lent(self, out, into)
         try:
@@ -133,6 +154,7 @@ class Pipes:
             size = 0
         if size < _LEAST:
             lent.close()
+            self._refused = _PATIENCE
             return None
         self._made += 1
         return lent

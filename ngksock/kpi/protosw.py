@@ -65,6 +65,9 @@ _TYPE_OF: Final = {
 
 _LOCAL_TLS: Final = (IPPROTO_TLS, int(socket.SOCK_STREAM))
 
+NONBLOCK: Final = int(getattr(socket, "SOCK_NONBLOCK", 0))
+"""Makes a socket that never waits, where it can be said at once."""
+
 INT_MAX: Final = 0x7FFFFFFF
 
 DOMAINS: Final = frozenset({int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)})
@@ -127,7 +130,7 @@ class Protosw(NamedTuple):
         """
         protocol = 0 if self.protocol == IPPROTO_TLS else self.protocol
         try:
-            return socket.socket(self.domain, self.type, protocol)
+            return socket.socket(self.domain, self.type | NONBLOCK, protocol)
         except PermissionError as error:
             if self.type != socket.SOCK_RAW:
                 raise

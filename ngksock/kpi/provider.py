@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -22,10 +23,13 @@ from ngksock.kpi.lower import LowerSocket
 from ngksock.kpi.protosw import Protosw, pffindproto
 from ngksock.kpi.sockaddr import SockAddr, path_bytes, path_text
 from ngksock.kpi.socket import Socket
+from ngksock.kpi.tlsrecord import Records
 from ngksock.kpi.upcall import Upcalls
 from ngksock.kpi.watch import Watch
 
 if TYPE_CHECKING:
+    from OpenSSL import SSL
+
     from ngksock.kpi.relay import Relays
 
 __all__ = ["SocketKPI"]
@@ -45,6 +49,19 @@ def _relays(how: str | None) -> Relays | None:
     except ImportError:  # a guest that did not come
         return None
     return Relays(how)
+
+
+def _records(how: str | None, slot: memoryview) -> Callable[[SSL.Connection], Records]:
+    how = how or os.environ.get("NGKSOCK_TLS") or "direct"
+    if how not in ("off", "direct"):
+        raise ValueError(f'tls is "off" or "direct", not "{how}"')
+    if how == "off":
+        return Records
+    try:
+        from ngksock.kpi.tlsdirect import USABLE, DirectRecords
+    except ImportError:  # a guest that did not come
+        return Records
+    return partial(DirectRecords, slot=slot) if USABLE else Records
 
 
 @implementer(ISocketKPIProvider)
@@ -68,6 +85,9 @@ class SocketKPI:
         mmsg: How datagrams come and go: "off", each with a system call of its
             own, "mmsg", by the batch, or "segments", and runs of equal ones as
             one; None: as the environment's NGKSOCK_MMSG says, or "segments".
+        tls: How TLS is spoken: "off", by pyOpenSSL, or "direct", by OpenSSL's
+            functions below it; None: as the environment's NGKSOCK_TLS says, or
+            "direct" where that is possible.
 
     ``relays`` fuses them, or is None where there is no such thing.
     """
@@ -83,6 +103,7 @@ class SocketKPI:
         drivers: Drivers | None = None,
         relay: str | None = None,
         mmsg: str | None = None,
+        tls: str | None = None,
     ) -> None:
         self.strict_xnu = strict_xnu
         self.marks_dscp = marks_dscp
@@ -100,6 +121,7 @@ class SocketKPI:
         # One slot is enough: each datagram is copied out before the next.
         # The byte beyond the longest one tells a longer one.
         self.slot = memoryview(bytearray(DGRAM_SLOT + 1))
+        self.records = _records(tls, self.slot)
         self._sockets: set[LowerSocket] = set()
         self.flushing: set[LowerSocket] = set()
         self._drained: list[Deferred[None]] = []
@@ -138,7 +160,8 @@ class SocketKPI:
         so = self.newconn(proto, driver)
         if os.geteuid() == 0:
             so.state |= SS_PRIV
-        so.setupcall(callback, cookie)
+        if callback is not None or cookie is not None:
+            so.setupcall(callback, cookie)
         if self.filters.active:
             self.filters.attach(so)
         return so

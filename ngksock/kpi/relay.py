@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ngksock.kpi.constants import (
@@ -31,7 +31,7 @@ from ngksock.kpi.constants import (
     SS_ISCONNECTED,
     SS_NOFDREF,
 )
-from ngksock.kpi.pipes import CHUNK, Pipes, can_splice
+from ngksock.kpi.pipes import CHUNK, Lent, Pipes, can_splice
 from ngksock.kpi.stream import BUSY, StreamDriver
 from ngksock.packet import Batch, Packet
 
@@ -48,7 +48,17 @@ COUPLE: Final = 1024 * 1024
 SMALL: Final = 16 * 1024
 """Below this, copying costs less than two splices."""
 
-_NO_SPLICE: Final = frozenset({errno.EAGAIN, errno.EINVAL})
+ROUNDS: Final = 4
+"""So many full splices at most in one wake of a relay that has the reactor to itself."""
+
+ALONE: Final = 16
+"""So many wakes on end without anybody else's: then it has."""
+
+_NEVER: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP})
+"""What splice says of sockets, or to processes, for which it is not meant."""
+
+_NOT_NOW: Final = BUSY | _NEVER
+"""What it says when the socket may be well: a read tells."""
 
 _LOOKED_AT: Final = SS_ISCONNECTED | SS_CANTSENDMORE | SS_DEFUNCT | SS_NOFDREF
 
@@ -62,7 +72,7 @@ class Tally(Protocol):
 
 class Relays:
     """
-    What the relays of one `SocketKPI` share.
+    What the relays of one `SocketKPI` share; ``last`` is the one that last moved something.
 
     Args:
         how: "off", "fuse" (never leave it to the kernel) or "splice"; None
@@ -77,6 +87,8 @@ class Relays:
         self.splices = how == "splice" and can_splice()
         self.couple = COUPLE
         self.small = SMALL
+        self.rounds = ROUNDS
+        self.last: Relay | None = None
         self.pipes = Pipes()
         self._buffer: memoryview | None = None
 
@@ -91,7 +103,7 @@ class Relays:
         self,
         source: Socket,
         sink: Socket,
-        tallies: Sequence[Tally],
+        tally: Tally,
         lost: Callable[[int], None],
     ) -> Relay | None:
         """
@@ -100,7 +112,7 @@ class Relays:
         Args:
             source: A connected stream.
             sink: Another one.
-            tallies: Count each read as a packet.
+            tally: Counts each read as a packet.
             lost: Told of an errno when what was read could not be sent.
 
         Returns:
@@ -114,7 +126,7 @@ class Relays:
         both = source.state & sink.state
         if not both & SS_ISCONNECTED or first.lane is not None or second.drained is not None:
             return None
-        return Relay(self, source, sink, first, second, tallies, lost)
+        return Relay(self, source, sink, first, second, tally, lost)
 
 
 class Relay:
@@ -125,18 +137,21 @@ class Relay:
     """
 
     __slots__ = (
+        "_alone",
         "_buffer",
         "_coupled",
         "_couples",
+        "_large",
         "_lost",
         "_moved",
         "_rcv",
         "_relays",
+        "_serial",
         "_sink",
         "_snd",
         "_so",
         "_source",
-        "_tallies",
+        "_tally",
         "_to",
         "held",
     )
@@ -148,19 +163,22 @@ class Relay:
         to: Socket,
         source: StreamDriver,
         sink: StreamDriver,
-        tallies: Sequence[Tally],
+        tally: Tally,
         lost: Callable[[int], None],
     ) -> None:
         self._relays = relays
         self._so, self._to = so, to
         self._source, self._sink = source, sink
         self._rcv, self._snd = so.so_rcv, to.so_snd
-        self._tallies = tallies
+        self._tally = tally
         self._lost = lost
         self._buffer = relays.buffer
         self._moved = 0
         self._couples = relays.splices
         self._coupled = False
+        self._alone = 0  # so many wakes; see _splice
+        self._serial = 0  # of the upcalls, the last time
+        self._large = False  # coupled, and what came last was worth a splice
         self.held = False
         source.lane = self.carry
         sink.drained = self._let_go
@@ -171,6 +189,8 @@ class Relay:
         self._sink.drained = None
         self._let_go()
         self._uncouple()
+        if self._relays.last is self:
+            self._relays.last = None
 
     # -- the source's driver calls this
 
@@ -182,7 +202,8 @@ class Relay:
             False: the driver is to read, as if there were no relay.
         """
         snd, rcv = self._snd, self._rcv
-        if snd.cc and snd.cc + BUFFER > snd.hiwat:
+        waits = snd.cc
+        if waits and waits + BUFFER > snd.hiwat:
             self._hold()
             return True
         if (
@@ -194,14 +215,17 @@ class Relay:
             or self._source.urgent is not None
         ):
             return False
-        if self._coupled and not snd.cc and self._moved >= self._relays.small:
-            return self._couple()
+        relays = self._relays
+        alone = relays.last is self
+        relays.last = self
+        if self._large and not waits:
+            return self._splice(alone)
         return self._copy()
 
     # -- by our buffer
 
     def _copy(self) -> bool:
-        source, sink, buffer, snd = self._source, self._sink, self._buffer, self._snd
+        source, buffer = self._source, self._buffer
         try:
             count = source.sock.recv_into(buffer)
         except BlockingIOError:
@@ -211,38 +235,42 @@ class Relay:
             return True
         if not count:
             return False
-        self._count(count)
         sent = 0
-        if not snd.cc:
+        if not self._snd.cc:
             try:
-                sent = sink.sock.send(buffer[:count], MSG_NOSIGNAL)
+                sent = self._sink.sock.send(buffer[:count], MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno not in BUSY:
+                    self._count(count)
                     self._fail(error.errno, count)
                     return True
+        self._count(count)
         if sent < count:
-            rest = bytes(buffer[sent:count])
-            snd.append(Batch((Packet(rest),), count - sent), 0)
-            sink.want_write()
-            self._hold()
+            self._queue(bytes(buffer[sent:count]))
         return True
 
     def _count(self, count: int) -> None:
+        """Count a read that is sent, or will be."""
         so, to = self._so, self._to
         so.rcvpackets += 1
         so.rcvbytes += count
         to.sndpackets += 1
         to.sndbytes += count
-        for tally in self._tallies:
-            tally.packets += 1
-            tally.bytes += count
+        tally = self._tally
+        tally.packets += 1
+        tally.bytes += count
         if self._coupled:
-            self._moved = count
-            return
-        self._moved += count
-        if self._moved >= self._relays.couple and self._couples:
-            self._coupled = True
-            self._relays.pipes.enter()
+            self._large = count >= self._relays.small
+        elif self._couples:
+            self._moved += count
+            if self._moved >= self._relays.couple:
+                self._couple()
+
+    def _queue(self, rest: bytes) -> None:
+        """Leave to the sink's driver what the system did not take."""
+        self._snd.append(Batch((Packet(rest),), len(rest)), 0)
+        self._sink.want_write()
+        self._hold()
 
     def _fail(self, code: int | None, count: int) -> None:
         """The sink could not send; what was read is lost, as any packet would be."""
@@ -253,48 +281,89 @@ class Relay:
 
     # -- by the kernel
 
-    def _couple(self) -> bool:
-        relays, sink, snd = self._relays, self._sink, self._snd
-        lent = relays.pipes.lend()
-        if lent is None:
-            return self._copy()
-        try:
-            count = lent.fill(self._source.sock, min(CHUNK, max(BUFFER, 2 * snd.hiwat)))
-        except OSError as error:
-            lent.give_back()
-            if error.errno not in _NO_SPLICE:
-                self._source.broke(error.errno)
-                return True
-            if error.errno == errno.EINVAL:
-                self._couples = False  # not of these sockets
-                self._uncouple()
-            # Else there is nothing, or an urgent byte is in the way, which a read leaves out.
-            return self._copy()
-        if not count:
-            lent.give_back()
-            return False
-        self._count(count)
-        try:
-            lent.send(sink.sock)
-        except OSError as error:
-            if error.errno not in BUSY:
-                lent.give_back()
-                self._fail(error.errno, count)
-                return True
-        if lent.left:
-            sink.ahead = lent
-            snd.cc += lent.left
-            snd.high = snd.high or snd.cc >= snd.hiwat
-            sink.want_write()
-            self._hold()
-        else:
-            lent.give_back()
-        return True
+    def _couple(self) -> None:
+        self._couples = can_splice()  # somebody may want to die of SIGPIPE by now
+        if self._couples:
+            self._coupled = self._large = True
+            self._relays.pipes.enter()
 
     def _uncouple(self) -> None:
         if self._coupled:
-            self._coupled = False
+            self._coupled = self._large = False
             self._relays.pipes.leave()
+
+    def _never(self) -> None:
+        self._couples = False
+        self._uncouple()
+
+    def _splice(self, alone: bool) -> bool:
+        """
+        Move what there is by a pipe, and more than once while it fills one splice.
+
+        That saves wakes, but only while nobody waits meanwhile: for a while no
+        other relay has moved anything (*alone*), and no upcall was posted.
+        """
+        relays, source, sink = self._relays, self._source.sock, self._sink.sock
+        serial = self._so.kpi.upcalls.serial
+        self._alone = self._alone + 1 if alone and serial == self._serial else 0
+        self._serial = serial
+        rounds = relays.rounds if self._alone >= ALONE else 1
+        pipes, hiwat = relays.pipes, self._snd.hiwat
+        lent = pipes.lend()
+        if lent is None:
+            return self._copy()
+        most = CHUNK if 2 * hiwat >= CHUNK else max(BUFFER, 2 * hiwat)
+        for again in range(rounds):
+            try:
+                count = lent.fill(source, most)
+            except OSError as error:
+                pipes.take_back(lent)
+                return self._empty(error.errno, bool(again))
+            if not count:
+                pipes.take_back(lent)
+                return False
+            self._count(count)
+            try:
+                lent.send(sink)
+            except OSError as error:
+                if error.errno in _NEVER:
+                    self._never()
+                elif error.errno not in BUSY:
+                    pipes.take_back(lent)
+                    self._fail(error.errno, count)
+                    return True
+            if lent.left:
+                self._leave(lent)
+                return True
+            if count < most:
+                break
+        pipes.take_back(lent)
+        return True
+
+    def _empty(self, code: int | None, again: bool) -> bool:
+        """Splice has brought nothing, and this is why."""
+        if code not in _NOT_NOW:
+            self._source.broke(code)
+            return True
+        if code in _NEVER:
+            self._never()
+        # Else there is nothing, or an urgent byte is in the way, which a read leaves out.
+        return again or self._copy()
+
+    def _leave(self, lent: Lent) -> None:
+        """Leave to the sink's driver what is in the pipe, and the pipe if it can be spared."""
+        relays, sink, snd = self._relays, self._sink, self._snd
+        if relays.pipes.scarce or not self._couples:
+            # A sink that takes nothing would keep from others what it does not need.
+            rest = lent.take()
+            relays.pipes.take_back(lent)
+            self._queue(rest)
+            return
+        sink.ahead = lent
+        snd.cc += lent.left
+        snd.high = snd.high or snd.cc >= snd.hiwat
+        sink.want_write()
+        self._hold()
 
     # -- while the sink takes nothing
 

@@ -7,7 +7,8 @@ are; those are moved with strided views, all of a batch at a time.
 An `Inbox` and an `Outbox` serve all sockets of one `SocketKPI`: whoever calls
 copies out, or is done, before the next one's turn.  An inbox takes 64 of the
 longest datagrams, 4 MiB of it, but memory nobody wrote to is not there yet:
-short datagrams stay within the first 128 KiB, where they lie side by side.
+short datagrams stay within the first 128 KiB.  They lie as far apart as the
+socket's owner expects them to be long: those that are lie in one piece.
 
 ctypes is as quick as cffi here (0.3 µs a call, measured) and starts at once,
 where cffi would parse a declaration for 35 ms.
@@ -24,24 +25,26 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from ngksock.kpi.constants import DGRAM_ROUND, DGRAM_SLOT, MSG_NOSIGNAL
 from ngksock.kpi.rawname import STRIDE
+from ngksock.packet import rows
 
-__all__ = ["FAR_FROM", "UDP_GRO", "Calls", "Inbox", "Outbox", "calls", "rows"]
+__all__ = ["APART", "APART_MOST", "UDP_GRO", "Calls", "Inbox", "Outbox", "calls"]
 
-FAR_FROM: Final = 2048
-"""What a datagram has beyond so many bytes lands elsewhere."""
+APART: Final = 2048
+"""Datagrams of nobody knows what length are so far apart; what is longer lands elsewhere."""
 
-FAR: Final = DGRAM_SLOT + 1 - FAR_FROM
+APART_MOST: Final = 16384
+"""They are never farther apart."""
+
+FAR: Final = DGRAM_SLOT + 1
 
 UDP_GRO: Final = (int(socket.IPPROTO_UDP), 104)
 """Level and number of the option, and of the control message that it brings."""
-
-_STARTS: Final = tuple(range(0, DGRAM_ROUND * FAR_FROM, FAR_FROM))
 
 
 class _Iovec(ctypes.Structure):
@@ -106,12 +109,6 @@ def calls() -> Calls | None:
     return found
 
 
-@lru_cache(256)  # some KiB each
-def rows(size: int, gap: int, count: int) -> struct.Struct:
-    """Return what takes *count* datagrams of *size* out of memory, with *gap* bytes between."""
-    return struct.Struct(f"{size}s{gap}x" * count)
-
-
 def _memory(size: int) -> mmap.mmap:
     """Return *size* bytes that take no room before they are written to."""
     # Private: a process that this one becomes the parent of must not write into it.
@@ -169,15 +166,18 @@ class Inbox:
         found = calls()
         assert found is not None
         self._recvmmsg = found.recvmmsg
-        self._near = _memory(DGRAM_ROUND * FAR_FROM)
+        self._near = _memory(DGRAM_ROUND * APART_MOST)
         self._far = _memory(DGRAM_ROUND * FAR)
-        near, far = _address(self._near), _address(self._far)
         self._iov = bytearray(DGRAM_ROUND * 2 * 2 * _WORD)
+        far = _address(self._far)
         for i, one in enumerate((_Iovec * (2 * DGRAM_ROUND)).from_buffer(self._iov)):
             if i % 2:
-                one.base, one.len = far + i // 2 * FAR, FAR
-            else:
-                one.base, one.len = near + i // 2 * FAR_FROM, FAR_FROM
+                one.base = far + i // 2 * FAR
+        words = memoryview(self._iov).cast(_SIZES)
+        self._bases, self._rooms, self._beyond = words[::4], words[1::4], words[3::4]
+        self._start = _address(self._near)
+        self._apart = 0
+        self._lay(APART)
         self._names = _memory(DGRAM_ROUND * max(STRIDE.values()))
         iov = _address(self._iov)
         self._control = bytearray(DGRAM_ROUND * _CONTROL)
@@ -192,7 +192,16 @@ class Inbox:
             for family, stride in rooms.items()
         }
 
-    def receive(self, fd: int, family: int, most: int = 0) -> list[int]:
+    def _lay(self, apart: int) -> None:
+        """Have datagrams land *apart* bytes from each other."""
+        start = self._start
+        bases = array(_SIZES, range(start, start + DGRAM_ROUND * apart, apart))
+        self._bases[:] = memoryview(bases)
+        self._rooms[:] = memoryview(array(_SIZES, [apart]) * DGRAM_ROUND)
+        self._beyond[:] = memoryview(array(_SIZES, [DGRAM_SLOT + 1 - apart]) * DGRAM_ROUND)
+        self._apart = apart
+
+    def receive(self, fd: int, family: int, most: int = 0, apart: int = APART) -> list[int]:
         """
         Receive a round of datagrams.
 
@@ -201,6 +210,7 @@ class Inbox:
             family: The host's number of its family; 0: leave out the names.
             most: Of a socket that may get trains, at most so many, up to
                 DGRAM_ROUND; 0: of one that gets none.
+            apart: How long they probably are, at most APART_MOST.
 
         Returns:
             The lengths, DGRAM_SLOT + 1 for what is too long.  They are to be
@@ -209,14 +219,19 @@ class Inbox:
         Raises:
             OSError: As recvmsg(2) of the first.
         """
+        if apart != self._apart:
+            self._lay(apart)
         if most:
             headers = self._marked[family]
             headers.controllens[:] = headers.space
         else:
             headers, most = self._headers[family], DGRAM_ROUND
+        if family == socket.AF_UNIX:
+            # Names differ in length, and the system tells it where it is told the room.
+            headers.namelens[:] = headers.room
         count = self._recvmmsg(fd, headers.at[0], most, 0, None)
-        if count < 0:
-            code = ctypes.get_errno()
+        if count <= 0:  # some sandboxes say 0 for nothing
+            code = ctypes.get_errno() if count else errno.EAGAIN
             raise OSError(code, os.strerror(code))
         return headers.lens[:count].tolist()
 
@@ -248,22 +263,29 @@ class Inbox:
             at += max(-(-length // _WORD) * _WORD, _CMSGHDR.size)
         return 0
 
+    def whole(self, lens: list[int]) -> bytes | None:
+        """Return what was received in one piece; None, unless all are as long as expected."""
+        apart, count = self._apart, len(lens)
+        return self._near[: count * apart] if _SAME <= count == lens.count(apart) else None
+
     def data(self, lens: list[int]) -> list[bytes]:
         """Return what was received, given the *lens* of it."""
-        near = self._near
-        size = lens[0]
-        if len(lens) >= _SAME and lens.count(size) == len(lens) and size <= FAR_FROM:
-            return list(rows(size, FAR_FROM - size, len(lens)).unpack_from(near))
-        if max(lens) <= FAR_FROM:
-            return [near[at : at + size] for at, size in zip(_STARTS, lens, strict=False)]
-        return [self._one(i, size) for i, size in enumerate(lens)]
+        near, apart = self._near, self._apart
+        size, most = lens[0], max(lens)
+        if most > apart:
+            return [self._one(i, size) for i, size in enumerate(lens)]
+        if len(lens) >= _SAME and lens.count(size) == len(lens):
+            return list(rows(size, apart - size, len(lens)).unpack_from(near))
+        starts = range(0, DGRAM_ROUND * apart, apart)
+        return [near[at : at + size] for at, size in zip(starts, lens, strict=False)]
 
     def _one(self, i: int, size: int) -> bytes:
-        at, far = i * FAR_FROM, i * FAR
-        if size <= FAR_FROM:
+        apart = self._apart
+        at, far = i * apart, i * FAR
+        if size <= apart:
             return self._near[at : at + size]
         with memoryview(self._near) as first, memoryview(self._far) as rest:
-            return b"".join((first[at : at + FAR_FROM], rest[far : far + size - FAR_FROM]))
+            return b"".join((first[at : at + apart], rest[far : far + size - apart]))
 
     def names(self, family: int, count: int, read: Callable[[bytes], Any]) -> list[Any]:
         """
@@ -277,10 +299,7 @@ class Inbox:
         stride = STRIDE[family]
         raw = self._names[: count * stride]
         if family == socket.AF_UNIX:
-            # Paths differ in length, and the system tells it where it is told the room.
-            headers = self._headers[family]
-            lens = headers.namelens[:count].tolist()
-            headers.namelens[:count] = headers.room[:count]
+            lens = self._headers[family].namelens[:count].tolist()
             return [read(raw[i * stride : i * stride + size]) for i, size in enumerate(lens)]
         first = raw[:stride]
         if raw == first * count:
@@ -338,7 +357,7 @@ class Outbox:
         """
         sent = self._sendmmsg(fd, self._headers.at[start], count, MSG_NOSIGNAL)
         if sent <= 0:
-            code = ctypes.get_errno()
+            code = ctypes.get_errno() if sent else errno.EAGAIN
             raise OSError(code, os.strerror(code))
         return sent
 

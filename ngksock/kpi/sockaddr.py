@@ -137,6 +137,7 @@ def _is_literal(domain: int, host: str) -> bool:
     return True
 
 
+@lru_cache(1024)
 def never_tcp(domain: int, address: SockAddr) -> bool:
     """Say whether TCP can never use *address*: a group, or everybody."""
     if domain == socket.AF_INET:

@@ -55,7 +55,8 @@ class SockBuf(WaitQueue):
     __slots__ = ("hiwat", "lowat", "posted", "timeo", "upcall", "upcallarg")
 
     def __init__(self, hiwat: int, lowat: int) -> None:
-        super().__init__()
+        self.waits = None  # as the base does it: every connection makes four of these
+        self.waking = self.nointr = False
         self.hiwat = hiwat
         self.lowat = lowat
         self.posted = 0

@@ -72,7 +72,7 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
             self._filtered(new, name)
         if self.flags & c.MSG_USEUPCALL:
             self._use_upcall(new)
-        else:
+        elif self.callback is not None or self.cookie is not None:
             new.setupcall(self.callback, self.cookie)
         new.driver.rcvd()
         return new, name

@@ -349,8 +349,10 @@ def _put_sndbuf(so: Socket, value: Value) -> None:
     size = _positive(value)
     so.driver.ctloutput(_SOL, c.SO_SNDBUF, size)
     remember(so, c.SO_SNDBUF, size)
-    so.so_snd.hiwat = size
-    so.so_snd.lowat = min(so.so_snd.lowat, size)
+    snd = so.so_snd
+    snd.hiwat = size
+    snd.lowat = min(snd.lowat, size)
+    snd.high = snd.high or snd.cc >= size  # whoever finds it full is told when it is not
 
 
 def _put_rcvbuf(so: Socket, value: Value) -> None:

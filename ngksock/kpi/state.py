@@ -51,12 +51,14 @@ class Transition(NamedTuple):
         set: State bits that come.
         hint: What the event callback is told.
         order: Who is told, first to last: READ, WRITE, EVENT.
+        ends: Whether it is a step towards the end: the event is told first.
     """
 
     clear: int
     set: int
     hint: int
     order: tuple[int, ...]
+    ends: bool = False
 
 
 TRANSITIONS: Final = {
@@ -67,13 +69,18 @@ TRANSITIONS: Final = {
         c.SO_FILT_HINT_CONNECTED | c.SO_FILT_HINT_CONNINFO_UPDATED,
         (READ, WRITE, EVENT),
     ),
-    "cantrcvmore": Transition(0, c.SS_CANTRCVMORE, c.SO_FILT_HINT_CANTRCVMORE, (EVENT, READ)),
-    "cantsendmore": Transition(0, c.SS_CANTSENDMORE, c.SO_FILT_HINT_CANTSENDMORE, (EVENT, WRITE)),
+    "cantrcvmore": Transition(
+        0, c.SS_CANTRCVMORE, c.SO_FILT_HINT_CANTRCVMORE, (EVENT, READ), ends=True
+    ),
+    "cantsendmore": Transition(
+        0, c.SS_CANTSENDMORE, c.SO_FILT_HINT_CANTSENDMORE, (EVENT, WRITE), ends=True
+    ),
     "disconnected": Transition(
         c.SS_ISCONNECTING | c.SS_ISCONNECTED | c.SS_ISDISCONNECTING,
         c.SS_CANTRCVMORE | c.SS_CANTSENDMORE | c.SS_ISDISCONNECTED,
         c.SO_FILT_HINT_DISCONNECTED | c.SO_FILT_HINT_CONNINFO_UPDATED,
         (EVENT, WRITE, READ),
+        ends=True,
     ),
 }
 

@@ -91,14 +91,14 @@ class StreamDriver(ListenDriver):
     lane: Callable[[], bool] | None = None
     ahead: Lent | None = None
     drained: Callable[[], None] | None = None
+    # An idle connection is small: what most never need stands here.
+    eof = False
+    probed = False
+    urgent: bytes | None = None  # None: nobody asked for urgent data
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket, connected: bool = False) -> None:
         super().__init__(kpi, sock, connected)
-        self.eof = False
-        self.writing = False
         self.rcvsize = RCV_MIN
-        self.probed = False
-        self.urgent: bytes | None = None  # None: nobody asked for urgent data
 
     # -- IUserRequests
 
@@ -213,7 +213,7 @@ class StreamDriver(ListenDriver):
             # A reset was quicker; it is on its way to doRead.
 
     def outq(self) -> int:
-        if self.sock.family == socket.AF_UNIX or self.sock.fileno() < 0:
+        if self.sock.fileno() < 0 or self.so.proto.domain == socket.AF_UNIX:
             return 0  # what was sent is the peer's already
         if sys.platform == "darwin":
             return self.sock.getsockopt(socket.SOL_SOCKET, SO_NWRITE)
@@ -245,7 +245,7 @@ class StreamDriver(ListenDriver):
                 # One, and the owner is told before the next: what he does with
                 # it needs descriptors, too.
                 self.accept()
-                if self.so.full:
+                if self.mode == LISTENING and self.so.full:
                     self.pause()
             elif mode == CONNECTING:
                 self._finish()
@@ -266,7 +266,7 @@ class StreamDriver(ListenDriver):
     def connectionLost(self, reason: Failure) -> None:
         # The reactor has let go of the descriptor: HUP or an error without
         # input, a bug that escaped doRead, or the reactor's own end.
-        self.reading = self.writing = False
+        self.let_go()
         upcalls = self.kpi.upcalls
         upcalls.hold()
         try:
@@ -355,17 +355,23 @@ class StreamDriver(ListenDriver):
 
     def _ended(self) -> None:
         self.eof = True
-        self.pause()  # end of file would be reported for ever
+        super().pause()  # end of file would be reported for ever
+        if self.so.proto.domain != socket.AF_UNIX:
+            self.kpi.watch.add(self)
         self.so.socantrcvmore()
 
     def _watch(self) -> None:
         """Have a reset found that the reactor will not tell of."""
-        if self.sock.family == socket.AF_UNIX:
+        if self.so.proto.domain == socket.AF_UNIX:
             return  # the other end is on this host: it cannot vanish silently
+        self.probe()
+        self.kpi.watch.add(self)
+
+    def probe(self) -> None:
+        """Have the host ask a silent peer, now and then, whether it is still there."""
         if not self.probed:
             self.probed = True
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.kpi.watch.add(self)
 
     def found_reset(self) -> None:
         """The watch found the connection gone; both ends of file are no reset."""
@@ -457,7 +463,6 @@ class StreamDriver(ListenDriver):
         if was == ENDED:
             return
         self.mode = ENDED
-        self.writing = False
         self.stop()
         self.kpi.watch.discard(self)
         if was == CONNECTED and not self.eof:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from OpenSSL import SSL
 
 from ngksock.errors import oserror
+from ngksock.kpi.driver import Driver
 from ngksock.kpi.listen import CONNECTED, ENDED
 from ngksock.kpi.stream import RCV_MAX, RCV_MIN, folded
 from ngksock.kpi.tlsfail import CUT, explain
@@ -143,6 +144,9 @@ class TLSDriver(Handshake):
     # -- when connected
 
     def _read(self) -> None:
+        if self.held:
+            Driver.pause(self)  # nobody has accepted it yet
+            return
         try:
             data = self.sock.recv(self.rcvsize)
         except BlockingIOError:
@@ -206,7 +210,6 @@ class TLSDriver(Handshake):
         if was == ENDED:
             return
         self.mode = ENDED
-        self.writing = False
         self.stop()
         self.kpi.watch.discard(self)
         self._stop_limit()

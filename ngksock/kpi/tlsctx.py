@@ -219,7 +219,8 @@ class ServerContexts(_Files):
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
         if self.config.alpn:
             context.set_alpn_select_callback(_select)
-        context.set_tlsext_servername_callback(_serve)
+        if self.config.certdir:  # else one serves whatever the name
+            context.set_tlsext_servername_callback(_serve)
         return context
 
     def serves(self, name: str) -> SSL.Context:

@@ -21,7 +21,7 @@ from ngksock.kpi.constants import MSG_NOSIGNAL
 from ngksock.kpi.sockbuf import GATHER
 from ngksock.packet import Batch, Piece
 
-__all__ = ["WINDOW", "Records", "windows"]
+__all__ = ["RECORD", "WINDOW", "Records", "windows"]
 
 WINDOW: Final = 256 * 1024
 """So much plaintext is encrypted ahead of what the system takes."""
@@ -129,20 +129,21 @@ class Records:
         """
         out = self._out
         while out:
-            pieces = list(islice(out, GATHER))
             try:
-                sent = sock.sendmsg(pieces, (), MSG_NOSIGNAL)
+                if len(out) == 1:
+                    sent = sock.send(out[0], MSG_NOSIGNAL)
+                else:
+                    sent = sock.sendmsg(list(islice(out, GATHER)), (), MSG_NOSIGNAL)
             except OSError as error:
                 if error.errno in BUSY:
                     return False
                 raise
             self.waiting -= sent
-            for piece in pieces:
-                if len(piece) > sent:
-                    out[0] = memoryview(piece)[sent:]
-                    return False
-                sent -= len(piece)
-                out.popleft()
+            while out and len(out[0]) <= sent:
+                sent -= len(out.popleft())
+            if sent:
+                out[0] = memoryview(out[0])[sent:]
+                return False
         return True
 
     @property

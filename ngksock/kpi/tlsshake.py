@@ -39,6 +39,9 @@ SUBJECT_MAX: Final = 1000
 ALPN_MAX: Final = 255
 """So much of what the peer says of itself is told; programs compare it, so it is ample."""
 
+USUAL: Final = TLSConfig()
+"""What a driver is configured with until somebody says how."""
+
 LINES: Final = 20
 """So many failed handshakes are logged a second."""
 
@@ -56,10 +59,11 @@ class Handshake(StreamDriver):
 
     def __init__(self, kpi: SocketKPI, sock: socket.socket) -> None:
         super().__init__(kpi, sock)
-        self.config = TLSConfig()
+        self.config = USUAL
         self.target: tuple[ClientContext, str, SockAddr] | None = None
         self.shaking = False
         self.shaken = False
+        self.held = False
         self.first = b""
         self.limit: IDelayedCall | None = None
         self.head: Handshake | None = None
@@ -125,6 +129,10 @@ class Handshake(StreamDriver):
             self._begin()
         return False
 
+    def rcvd(self) -> None:
+        self.held = False
+        super().rcvd()
+
     def detach(self) -> None:
         self._stop_limit()
         for embryo in list(self.embryos):
@@ -147,7 +155,7 @@ class Handshake(StreamDriver):
             )
         embryo = type(self)(self.kpi, sock)
         embryo.config, embryo.head, embryo.peer = self.config, self, name
-        embryo.records = Records(self.served.contexts.connection())
+        embryo.records = self.kpi.records(self.served.contexts.connection())
         self.embryos[embryo] = None
         Driver.rcvd(embryo)
         embryo._begin()
@@ -167,7 +175,7 @@ class Handshake(StreamDriver):
         self._stop_write()
         if self.target is not None:
             context, name, to = self.target
-            self.records = Records(context.connection(name, to))
+            self.records = self.kpi.records(context.connection(name, to))
             self._shake(b"")
 
     def _finish(self) -> None:
@@ -178,7 +186,8 @@ class Handshake(StreamDriver):
             else:
                 self._begin()
             return
-        self._push()
+        if self.records.waiting or self.writing:
+            self._push()
         try:
             data = self.sock.recv(RCV_MIN)
         except BlockingIOError:
@@ -194,7 +203,8 @@ class Handshake(StreamDriver):
 
     def _shake(self, data: bytes) -> None:
         result = self.records.shake(data)
-        self._push()
+        if self.records.waiting:
+            self._push()
         if isinstance(result, Exception):
             self._lost(*explain(result, self.records.conn.get_app_data().why, self.first))
         elif result:
@@ -219,7 +229,7 @@ class Handshake(StreamDriver):
         if head is None:
             self.so.soisconnected()
         else:
-            Driver.pause(self)  # until somebody accepts
+            self.held = True  # until somebody accepts, who mostly is there at once
             head.so.sonewconn(self, self.peer)
             self._left(head)
         if self.mode == CONNECTED:
@@ -273,7 +283,7 @@ class Handshake(StreamDriver):
         if self.mode != CONNECTING or not self.shaking:
             super().connectionLost(reason)
             return
-        self.reading = self.writing = False
+        self.let_go()
         upcalls = self.kpi.upcalls
         upcalls.hold()
         try:

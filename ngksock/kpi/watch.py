@@ -45,7 +45,10 @@ class Watch:
 
     def add(self, stream: StreamDriver) -> None:
         """Begin to look at *stream*."""
-        if stream in self._streams or _TCP_INFO is None:
+        if _TCP_INFO is None:
+            stream.probe()
+            return
+        if stream in self._streams:
             return
         self._streams.add(stream)
         if self._call is None:
@@ -66,6 +69,8 @@ class Watch:
             elif _state(stream.sock) == TCPS_CLOSE:
                 self._streams.discard(stream)
                 stream.found_reset()
+            else:
+                stream.probe()  # most that have met their end of file are closed by now
         if self._streams:
             self._call = self._clock.callLater(SECONDS, self._look)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from errno import E2BIG, EALREADY, EINVAL, EOPNOTSUPP, ERANGE
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ngksock.netgraph.lexer import MAX_OUTPUT, Lexer, ParseError, excerpt
 from ngksock.netgraph.parse import ParseType, Reader, Seen, pad, scan_value, weight
@@ -121,6 +121,9 @@ class _Array(ParseType[list[T]]):
         item = items[index] if index in items else self.element.default(seen)
         assert item is not None, "the element has a default"
         return item
+
+    def lasts(self, text: str) -> bool:
+        return type(self) in _STEADY and self.element.lasts(text)
 
     def show(self, value: list[T], seen: Seen) -> str:
         _check_length(len(value), self.length(seen))
@@ -273,6 +276,9 @@ class Prefixed(_Array[T]):
         return not value
 
 
+_STEADY: Final = (FixedArray, Counted, Prefixed)
+
+
 class CountedBytes(ParseType[bytes]):
     """
     A byte array whose length an earlier field of the struct tells.
@@ -283,6 +289,8 @@ class CountedBytes(ParseType[bytes]):
     Text is an array of numbers or a quoted string, zero filled; it prints as an
     array.  More bytes than the length is E2BIG.
     """
+
+    steady = True
 
     def __init__(self, count: Count) -> None:
         self.count = count
@@ -330,6 +338,8 @@ class FixedBytes(CountedBytes):
         count: How many bytes there are.
     """
 
+    steady = True
+
     def __init__(self, count: int) -> None:
         super().__init__(lambda seen: count)
         self.size = count
@@ -354,6 +364,7 @@ class Rest(ParseType[bytes]):
     told from the value.
     """
 
+    steady = True
     greedy = True
 
     def __init__(self, minimum: int = 0) -> None:

@@ -32,14 +32,13 @@ class Reply(Generic[R]):
     dropped.  ``source`` is the requester's id.
     """
 
-    __slots__ = ("_layout", "_send", "source")
+    __slots__ = ("_item", "_row", "_send", "source")
 
-    def __init__(
-        self, layout: ParseType[R], send: Callable[[bytes, int | None], None], source: int
-    ) -> None:
-        self.source = source
-        self._layout = layout
-        self._send: Callable[[bytes, int | None], None] | None = send
+    def __init__(self, row: Row, item: Item, send: Callable[..., None]) -> None:
+        self.source = item.source
+        self._row = row
+        self._item: Item | None = item
+        self._send = send
 
     def __call__(self, value: R, source: int | None = None) -> None:
         """
@@ -50,9 +49,11 @@ class Reply(Generic[R]):
             source: The id of the node the answer is said to come from, if
                 not the one that was asked (netgraph.md §7.7).
         """
-        send, self._send = self._send, None
-        if send is not None:
-            send(self._layout.pack(value), source)
+        item, self._item = self._item, None
+        if item is not None:
+            row = self._row
+            assert row.resp is not None  # else there would be nothing to reply
+            self._send(item, row.resp.pack(value), row.cmdstr, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +106,13 @@ class Row:
         Raises:
             OSError: The command's errno; nothing was replied then.
         """
-        args = first + self.unpack(item.message.data)
+        given = item.given
+        args = self.unpack(item.message.data) if given is None or given[0] is not self else given[1]
         method = getattr(target, self.method)
         if self.later:
-            assert self.resp is not None
-
-            def send(data: bytes, source: int | None) -> None:
-                reply(item, data, self.cmdstr, source)
-
-            method(*args, Reply(self.resp, send, item.source))
+            method(*first, *args, Reply(self, item, reply))
             return
-        result = method(*args)
+        result = method(*first, *args)
         if self.resp is not None:
             reply(item, self.resp.pack(result))
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ngksock.netgraph.message import Message
 
 if TYPE_CHECKING:
-    from ngksock.netgraph.generic import HookList, NodeInfo, Origin, TypeInfo
+    from ngksock.netgraph.controlforms import Origin
+    from ngksock.netgraph.generic import HookList, NodeInfo, TypeInfo
     from ngksock.netgraph.ngctl import Command
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from errno import EEXIST, EINVAL, ENXIO
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ngksock.netgraph.hook import Hook
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from ngksock.netgraph.graph import Graph
     from ngksock.netgraph.node import Node
 
-__all__ = ["connect", "mkpeer"]
+__all__ = ["ask", "connect", "mkpeer", "newhooks"]
 
 
 def mkpeer(graph: Graph, node: Node, kind: str, ourhook: str, peerhook: str) -> Node:
@@ -33,7 +32,7 @@ def mkpeer(graph: Graph, node: Node, kind: str, ourhook: str, peerhook: str) -> 
     try:
         new = graph.make(graph.type(kind))
         try:
-            ends = _newhooks(graph, (node, ourhook), (new, peerhook))
+            ends = newhooks(graph, (node, ourhook), (new, peerhook))
             _join(graph, ends, callbacks=ends)
         except OSError:
             graph.rmnode(new)
@@ -57,7 +56,7 @@ def connect(graph: Graph, node: Node, ourhook: str, far: Node, peerhook: str) ->
         raise OSError(EEXIST, f'node {node!r} cannot have two hooks named "{ourhook}"')
     graph.work.enter()
     try:
-        ends = _newhooks(graph, (node, ourhook), (far, peerhook))
+        ends = newhooks(graph, (node, ourhook), (far, peerhook))
         _join(graph, ends, callbacks=ends[::-1])
     finally:
         graph.work.leave()
@@ -70,16 +69,24 @@ def _check_free(node: Node, name: str) -> None:
         raise OSError(EEXIST, f'node {node!r} has a hook "{name}" already')
 
 
-def _newhooks(graph: Graph, *wanted: tuple[Node, str]) -> list[Hook]:
-    """Bring hooks into being on their nodes; on a refusal take back those before."""
+def newhooks(graph: Graph, *wanted: tuple[Node, str]) -> list[Hook]:
+    """
+    Bring hooks into being on their nodes, linked to nothing yet.
+
+    Raises:
+        OSError: EEXIST, a node has that hook; EINVAL, not a hook name; ENXIO, a
+            node is ending; what ``newhook`` said.  Those before are taken back.
+    """
     made: list[Hook] = []
     try:
         for node, name in wanted:
             check_hook_name(name)
-            _check_free(node, name)
+            if name in node.hooks or not node.valid:
+                _check_free(node, name)
             hook = Hook(node, name)
-            _ask(graph, node, partial(node.newhook, hook, name))
-            _check_free(node, name)  # the callback may have done anything
+            ask(graph, node, node.newhook, hook, name)
+            if name in node.hooks or not node.valid:  # the callback may have done anything
+                _check_free(node, name)
             node.hooks[name] = hook
             made.append(hook)
     except OSError:
@@ -94,7 +101,7 @@ def _join(graph: Graph, ends: list[Hook], callbacks: list[Hook]) -> None:
     one.peer, other.peer = other, one
     try:
         for hook in callbacks:
-            _ask(graph, hook.node, partial(hook.node.connect, hook))
+            ask(graph, hook.node, hook.node.connect, hook)
     except OSError:
         graph.rmhook(one)
         raise
@@ -106,13 +113,14 @@ def _join(graph: Graph, ends: list[Hook], callbacks: list[Hook]) -> None:
             raise OSError(ENXIO, f"node {hook.node!r} ended at once")
     one.link(other)
     other.link(one)
-    graph.flow.renew(graph.flow.near((one.node, other.node)))
+    if graph.flow:
+        graph.flow.renew(graph.flow.near((one.node, other.node)))
 
 
-def _ask(graph: Graph, node: Node, callback: Callable[[], None]) -> None:
-    """Call a callback that may refuse; its bugs refuse too."""
+def ask(graph: Graph, node: Node, callback: Callable[..., None], *args: object) -> None:
+    """Call a *callback* of *node* that may refuse; a bug in it is EINVAL, and reported."""
     try:
-        callback()
+        callback(*args)
     except OSError:
         raise
     except BaseException as error:

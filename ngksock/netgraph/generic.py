@@ -1,4 +1,4 @@
-"""Messages every node understands: netgraph.md §3, and five of our own.
+"""Messages every node understands: netgraph.md §3, and seven of our own.
 
 `GENERIC` has the fourteen of FreeBSD, `CONTROL` those of the control cookie
 (wire.md "Beyond netgraph").  Their methods take the addressed node first.
@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from errno import EINVAL, ENOSYS
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast, overload
 
-from ngksock.netgraph.command import Rows, command, rows_of
+from ngksock.netgraph.command import Row, Rows, command, rows_of
+from ngksock.netgraph.controlforms import (
+    Bypass,
+    CommandInfo,
+    Description,
+    DropCount,
+    HookStats,
+    Insert,
+    NameOrNothing,
+    Origin,
+)
 from ngksock.netgraph.edges import connect, mkpeer
 from ngksock.netgraph.layout import (
     STRING,
@@ -21,13 +31,12 @@ from ngksock.netgraph.layout import (
     ParseType,
     Prefixed,
     Rest,
-    StringType,
     Struct,
     UInt8,
     UInt32,
-    UInt64,
 )
 from ngksock.netgraph.lexer import Lexer, ParseError
+from ngksock.netgraph.live import BYPASS, INSERT, bypass, hook_of, insert
 from ngksock.netgraph.message import (
     CONTROL_COOKIE,
     GENERIC_COOKIE,
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
     from ngksock.netgraph.hook import Hook
     from ngksock.netgraph.node import Node
 
-__all__ = ["PASSED", "SHARED_ROWS", "ascii2binary", "binary2ascii", "message_names"]
+__all__ = ["PASSED", "SHARED_ROWS", "ascii2binary", "binary2ascii", "message_names", "row_named"]
 
 Name = Annotated[str, FixedString(32)]
 PathText = Annotated[str, FixedString(512)]
@@ -164,73 +173,6 @@ class MessageType(ParseType[Message]):
 
 
 MESSAGE = MessageType()
-
-
-# -- layouts of the control cookie
-
-
-class NameOrNothing(StringType):
-    """A quoted string, or nothing at all, which is ""."""
-
-    @property
-    def minsize(self) -> int:
-        return 0
-
-    def scan(self, text: Lexer, seen: Seen) -> str:
-        return super().scan(text, seen) if text.peek() else ""
-
-    def show(self, value: str, seen: Seen) -> str:
-        return super().show(value, seen) if value else ""
-
-    def write(self, value: str, out: bytearray, seen: Seen) -> None:
-        if value:
-            super().write(value, out, seen)
-
-    def read(self, data: Reader, seen: Seen) -> str:
-        return super().read(data, seen) if data.left else ""
-
-    def shape(self) -> str:
-        return f"nothing | {super().shape()}"
-
-
-@dataclass
-class CommandInfo:
-    name: Annotated[str, STRING]
-    cookie: UInt32
-    cmd: Hex32
-    arg: Annotated[str, STRING]
-    resp: Annotated[str, STRING]
-    help: Annotated[str, STRING]
-
-
-@dataclass
-class Description:
-    type: Annotated[str, STRING]
-    cookie: UInt32
-    hooks: Annotated[list[str], Prefixed(STRING)]
-    hookform: Annotated[str, STRING]
-    commands: Annotated[list[CommandInfo], Prefixed(Struct(CommandInfo))]
-
-
-@dataclass
-class DropCount:
-    errno: Annotated[str, STRING]
-    packets: UInt64
-
-
-@dataclass
-class HookStats:
-    hook: Name
-    packets: UInt64
-    bytes: UInt64
-    drops: Annotated[list[DropCount], Prefixed(Struct(DropCount))]
-
-
-@dataclass
-class Origin:
-    type: Annotated[str, STRING]
-    origin: Annotated[str, STRING]
-    problem: Annotated[str, STRING]
 
 
 # -- the rows
@@ -412,6 +354,16 @@ class Control:
         """List the types there are, where each comes from, and why it cannot be used."""
         return node.graph.origins()
 
+    @about(INSERT, arg=Struct(Insert))
+    def insert(self, node: Node, arg: Insert) -> None:
+        """Put a new node into the live link at a hook; packets pass through it from then on."""
+        insert(node.graph, hook_of(node, arg.hook), arg.type, arg.into, arg.out, arg.name)
+
+    @about(BYPASS, arg=Struct(Bypass))
+    def bypass(self, node: Node, arg: Bypass) -> None:
+        """Take the node out of a live path: the peers of its hooks in and out are joined."""
+        bypass(node.graph, node, arg.into, arg.out)
+
     cookie: Final = CONTROL_COOKIE
     rows: Rows
 
@@ -466,9 +418,7 @@ def ascii2binary(kind: INodeType, message: Message, text: str) -> Message:
         OSError: ENOSYS, *kind* has no message of that name.
         ParseError: The text's own; it carries the offset.
     """
-    row = kind.commands.named(message.cmdstr)
-    for shared in SHARED_ROWS.values():
-        row = row or shared.rows.named(message.cmdstr)
+    row = row_named(kind, message.cmdstr)
     if row is None:
         raise OSError(ENOSYS, f'a {kind.name} has no message "{message.cmdstr}"')
     layout = row.layout(message.is_response)
@@ -481,6 +431,11 @@ def ascii2binary(kind: INodeType, message: Message, text: str) -> Message:
         data = b""
     assert row.cookie is not None
     return replace(message, cmd=row.cmd, cookie=row.cookie, data=data)
+
+
+def row_named(kind: INodeType, name: str) -> Row | None:
+    """Return the row of that ASCII name, the type's own before the common ones, or None."""
+    return kind.commands.named(name) or GENERIC.rows.named(name) or CONTROL.rows.named(name)
 
 
 def message_names(kind: INodeType) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from errno import EADDRINUSE, EINVAL, ENETDOWN, ENOENT, ENXIO
+from functools import partial
 from typing import Any, Final
 
 from ngksock._inetgraph import INodeType
 from ngksock.netgraph.bug import as_bug
+from ngksock.netgraph.controlforms import Origin
 from ngksock.netgraph.flow import Flow
-from ngksock.netgraph.generic import PASSED, SHARED_ROWS, Origin
+from ngksock.netgraph.generic import PASSED, SHARED_ROWS
 from ngksock.netgraph.hook import Hook
-from ngksock.netgraph.message import Item, Message
+from ngksock.netgraph.live import must_wait
+from ngksock.netgraph.message import CONTROL_COOKIE, RESPONSE, Item, Message
 from ngksock.netgraph.node import Node, bare_node
 from ngksock.netgraph.path import Path, check_node_name, decode_id
 from ngksock.netgraph.worklist import DEPTH, Worklist
@@ -73,6 +75,7 @@ class Graph:
         self.types: dict[str, INodeType] = {}
         self.living: dict[str, int] = {}
         self.bugs: dict[tuple[int, str], int] = {}
+        self._faulty: dict[int, list[tuple[int, str]]] = {}  # of each node, its keys in `bugs`
         self._find_type = find_type
         self._last_id = 0
         self._queued: dict[int, int] = {}  # node id: how many messages wait for it
@@ -91,9 +94,17 @@ class Graph:
         bug = as_bug(error)
         self.bugs[key] = count = self.bugs.get(key, 0) + 1
         if count == 1:
+            self._faulty.setdefault(number, []).append(key)
+            if number and number not in self.nodes:  # it failed while, or after, it ended
+                self.work.call(partial(self._forgive, number))
             place = getattr(kind, "place", "")
             origin = f" (the type is of {place})" if place else ""
             self.report(f"{kind.name} {what} failed{origin}", bug)
+
+    def _forgive(self, number: int) -> None:
+        """Forget what was reported of a node that is gone."""
+        for key in self._faulty.pop(number, ()):
+            del self.bugs[key]
 
     # -- types and nodes
 
@@ -121,8 +132,9 @@ class Graph:
             OSError: The constructor's own.
         """
         try:
-            node = bare_node(kind.constructor())
-            if "graph" in vars(node):
+            made = kind.constructor()
+            node = bare_node(made)
+            if node is made and isinstance(getattr(node, "graph", None), Graph):
                 raise ValueError("the constructor returned a node that is in a graph already")
         except OSError:
             raise
@@ -250,7 +262,12 @@ class Graph:
         """
         if not node.valid:
             raise OSError(EINVAL, f"node {node!r} is being destroyed")
-        if self.work.depth >= DEPTH or node.busy or node.id in self._queued:
+        if (
+            self.work.depth >= DEPTH
+            or node.busy
+            or node.id in self._queued
+            or (item.message.cookie == CONTROL_COOKIE and must_wait(self.work, item.message))
+        ):
             self.work.check_room()
             self._queue(node, item, arrival)
             if item.error is not None:  # no call was under way, so it is over already
@@ -299,10 +316,10 @@ class Graph:
 
     def _dispatch(self, node: Node, item: Item, arrival: Hook | None) -> None:
         message = item.message
-        if message.is_response or message.cookie not in SHARED_ROWS:
+        shared = SHARED_ROWS.get(message.cookie)
+        if shared is None or message.flags & RESPONSE:
             node.rcvmsg(item, arrival)
             return
-        shared = SHARED_ROWS[message.cookie]
         row = shared.rows.find(message.cookie, message.cmd)
         if row is None:
             raise OSError(EINVAL, f"no generic message has the number {message.cmd:#x}")
@@ -322,9 +339,7 @@ class Graph:
             source: The id it comes from, if not the node that was asked.
         """
         item.replied = True
-        message = item.message.response(data)
-        if cmdstr:
-            message = replace(message, cmdstr=cmdstr)
+        message = item.message.response(data, cmdstr)
         answer = Item(message, item.target.id if source is None else source, item)
         requester = self.nodes.get(item.source)
         if requester is None:
@@ -338,22 +353,25 @@ class Graph:
         """Destroy *node* now (netgraph.md §5.6); once is enough."""
         if node.closing:
             return
-        self._invalidate(node)
+        if node.valid:
+            self._invalidate(node)
         node.closing = True
         self.work.enter()
         try:
             self._guard(node, node.close)
-            while node.hooks:
-                self.rmhook(node.hooks[next(reversed(node.hooks))])
+            while node.hooks:  # a pass over all at once: to find the newest takes long in a dict
+                for hook in reversed(list(node.hooks.values())):
+                    self.rmhook(hook)
             stay = self._guard(node, node.shutdown)
             if stay is True:
                 self._revive(node)
                 return
             self.living[node.type.name] -= 1
-            watchers, node.watchers = node.watchers, []
+            watchers, node.watchers = node.watchers, ()
             for ended in watchers:
                 self._guard(node, ended, node)
-            self.work.call(lambda: self._forgive(node))  # it may be failing just now
+            if node.id in self._faulty:
+                self.work.call(partial(self._forgive, node.id))  # it may be failing just now
         finally:
             self.work.leave()
 
@@ -362,10 +380,6 @@ class Graph:
         if node.valid:
             self._invalidate(node)
             self.work.call(lambda: self.rmnode(node))
-
-    def _forgive(self, node: Node) -> None:
-        for key in [key for key in self.bugs if key[0] == node.id]:
-            del self.bugs[key]
 
     def _invalidate(self, node: Node) -> None:
         node.valid = False
@@ -405,7 +419,8 @@ class Graph:
         if hook.node.hooks.get(hook.name) is not hook:
             return
         peer = hook.peer
-        ends = [hook] if peer is hook else [peer, hook]
+        # While an insertion asks its node, the peers of its hooks are not theirs alone yet.
+        ends = [hook] if peer is hook or peer.peer is not hook else [peer, hook]
         self.work.enter()
         try:
             sinks = self.flow.cut(ends)

@@ -49,15 +49,15 @@ class Hook:
 
     __slots__ = (
         "_batch",
+        "_bytes",
         "_data",
+        "_packets",
         "_work",
         "backlog",
-        "bytes",
         "drops",
         "name",
         "node",
         "onward",
-        "packets",
         "peer",
         "private",
         "rcvbatch",
@@ -75,8 +75,8 @@ class Hook:
         self.peer: Hook = self  # until it is linked; always somebody's afterwards
         self.private: Any = None
         self.valid = False
-        self.packets = 0
-        self.bytes = 0
+        self._packets = 0
+        self._bytes = 0
         self.drops: dict[int, int] = {}
         self.rcvdata: RcvData | None = None
         self.rcvbatch: RcvBatch | None = None
@@ -114,7 +114,8 @@ class Hook:
 
         Args:
             onward: Another hook of the same node; None: no such word any more.
-            tally: Counts what went by without the node's seeing it.
+            tally: Counts what went by without the node's seeing it; `fold`
+                comes before a look at it.
         """
         if onward is not self.onward or tally is not self.tally:
             self.onward, self.tally = onward, tally
@@ -170,8 +171,8 @@ class Hook:
                 ENOBUFS, the work list is full.  The loss is counted already.
         """
         work = self._work
-        self.packets += 1
-        self.bytes += packet.len
+        self._packets += 1
+        self._bytes += packet.len
         depth = work.depth
         if depth >= DEPTH or self.waiting or work.credit <= 0:
             self._defer(packet, 1)
@@ -199,8 +200,8 @@ class Hook:
             batch: Belongs to the receivers from now on; never changed again.
         """
         work = self._work
-        self.packets += len(batch)
-        self.bytes += batch.nbytes
+        self._packets += len(batch)
+        self._bytes += batch.nbytes
         depth = work.depth
         if depth >= DEPTH or self.waiting or work.credit <= 0:
             with suppress(OSError):  # counted on this hook, and a batch's sender is told no more
@@ -244,6 +245,30 @@ class Hook:
         self.node.graph.flow.send(self, high)
 
     # -- counting
+
+    @property
+    def packets(self) -> int:
+        """The packets sent out of this hook."""
+        for route in self.routes:
+            route.fold()
+        return self._packets
+
+    @property
+    def bytes(self) -> int:
+        """The bytes in them."""
+        for route in self.routes:
+            route.fold()
+        return self._bytes
+
+    def carried(self, packets: int, count: int) -> None:
+        """Count *packets* of *count* bytes in all that took a route across this hook."""
+        self._packets += packets
+        self._bytes += count
+
+    def fold(self) -> None:
+        """Have the tallies count what came in here by a route, unseen by their nodes."""
+        for route in self.peer.routes:
+            route.fold()
 
     def drop(self, errno: int, count: int = 1) -> None:
         """Count *count* packets sent out of this hook as lost for *errno*."""

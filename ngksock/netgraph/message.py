@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from errno import EINVAL
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
+    from ngksock.netgraph.command import Row
     from ngksock.netgraph.node import Node
 
 __all__ = [
@@ -110,9 +111,10 @@ class Message:
         """Whether this answers a request."""
         return bool(self.flags & RESPONSE)
 
-    def response(self, data: bytes) -> Message:
-        """Return the answer to this request that carries *data* (§2.3)."""
-        return replace(self, version=VERSION, flags=self.flags | RESPONSE, data=data)
+    def response(self, data: bytes, cmdstr: str = "") -> Message:
+        """Return the answer to this request that carries *data*, under another name (§2.3)."""
+        flags = self.flags | RESPONSE
+        return Message(self.cookie, self.cmd, data, self.token, flags, cmdstr or self.cmdstr)
 
 
 class Item:
@@ -127,9 +129,11 @@ class Item:
 
     ``error`` is that failure.  ``replied`` is true once a reply was queued.
     ``target`` is the node it is delivered to, whose id a reply carries.
+    ``given`` is the row that carries it out, and the arguments as that row
+    unpacks them, from a sender who has them at hand; None: nobody has.
     """
 
-    __slots__ = ("cause", "error", "message", "replied", "source", "target")
+    __slots__ = ("cause", "error", "given", "message", "replied", "source", "target")
 
     target: Node
 
@@ -139,3 +143,4 @@ class Item:
         self.cause = cause
         self.error: OSError | None = None
         self.replied = False
+        self.given: tuple[Row, tuple[Any, ...]] | None = None

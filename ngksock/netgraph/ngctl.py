@@ -62,6 +62,8 @@ class Word(str):
 
     def unquoted(self) -> str:
         """Return the word without quotes if they enclose all of it."""
+        if not self.startswith('"'):
+            return str(self)
         return self[1:-1] if _QUOTED.fullmatch(self) else str(self)
 
 
@@ -135,6 +137,9 @@ COMMANDS: Final = (
 """The commands of ngctl, in the order of its help."""
 
 
+_EXACT: Final = {name: entry for entry in COMMANDS for name in entry.names}
+
+
 def find_command(word: str, at: int = 0, more: Sequence[Command] = ()) -> Command:
     """
     Return the command that *word* abbreviates, or is.
@@ -149,6 +154,9 @@ def find_command(word: str, at: int = 0, more: Sequence[Command] = ()) -> Comman
         LineError: EINVAL: no command, or more than one, begins so.
     """
     low = word.lower()
+    known = _EXACT.get(low)
+    if known is not None:
+        return known
     found: list[Command] = []
     for table in (COMMANDS, more):
         found = found or [entry for entry in table if low in entry.names]
@@ -166,6 +174,10 @@ def find_command(word: str, at: int = 0, more: Sequence[Command] = ()) -> Comman
     raise LineError(EINVAL, f'"{word}": unknown command', at, remedy=names_like, syntax=True)
 
 
+ALIKE: Final = 0.61
+"""How much of two names is the same, at least, for one to be offered for the other."""
+
+
 def near(word: str, names: Iterable[str], form: str = "{}") -> str:
     """
     Return a remedy that offers what is spelt nearly as *word*, or "".
@@ -179,7 +191,7 @@ def near(word: str, names: Iterable[str], form: str = "{}") -> str:
 
     # Each once: a type's own message may be called as one that all nodes have.
     limited = list({name: None for name, _ in zip(names, range(2000), strict=False)})
-    close = get_close_matches(word, limited, 2)
+    close = get_close_matches(word, limited, 2, ALIKE)
     return (
         "did you mean " + " or ".join(f'"{form.format(n)}"' for n in close) + "?" if close else ""
     )

@@ -42,7 +42,7 @@ class Node:
         self.hooks: dict[str, Hook] = {}
         self.valid = True
         self.closing = False
-        self.watchers: list[Callable[[Node], None]] = []
+        self.watchers: tuple[Callable[[Node], None], ...] = ()
         self.busy = 0
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ class Node:
 
     def watch(self, ended: Callable[[Node], None]) -> None:
         """Have *ended* called with this node when it is gone."""
-        self.watchers.append(ended)
+        self.watchers += (ended,)
 
     def newhook(self, hook: Hook, name: str) -> None:
         """Refuse a hook whose name this type does not have (EINVAL)."""
@@ -103,6 +103,9 @@ class Node:
         """Return None: there is nothing to tell."""
         return None
 
+    def rcvbypass(self, one: Hook, other: Hook) -> None:
+        """Do nothing: nothing is held back."""
+
     def disconnect(self, hook: Hook) -> None:
         """End with the last hook."""
         if not self.hooks and self.valid:
@@ -121,7 +124,7 @@ class _Bare(Node):
 
     OPTIONAL = (
         "newhook", "connect", "rcvbatch", "rcvflow", "rcvmsg", "config", "status",
-        "disconnect", "close", "shutdown",
+        "rcvbypass", "disconnect", "close", "shutdown",
     )  # fmt: skip
 
     def __init__(self, inner: Any) -> None:
@@ -154,6 +157,6 @@ def bare_node(provider: Any) -> Node:
         raise TypeError(f"the constructor returned the class {provider.__qualname__}, no node")
     if not isinstance(provider, Node):
         return _Bare(provider)
-    if "hooks" not in vars(provider):
+    if getattr(provider, "watchers", None) is None:
         raise TypeError(f"{type(provider).__qualname__} did not call super().__init__()")
     return provider

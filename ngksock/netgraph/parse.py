@@ -78,6 +78,8 @@ class ParseType(Generic[T]):
     align: int = 1
     size: int | None = None
     greedy: bool = False
+    steady: bool = False
+    """Whether what this very class reads depends on the text alone (see `lasts`)."""
 
     @property
     def minsize(self) -> int:
@@ -130,6 +132,11 @@ class ParseType(Generic[T]):
                 f"the argument is too long: {len(data)} bytes, {reader.pos} expected",
             )
         return value
+
+    def lasts(self, text: str) -> bool:
+        """Tell whether *text* means the same bytes whenever it is read: they may be kept then."""
+        # A subclass may read by rules of its own: it has to say so anew.
+        return vars(type(self)).get("steady", False) is True
 
     def shape(self) -> str:
         """Tell what the text looks like, for help and manual pages."""

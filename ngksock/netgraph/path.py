@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from errno import EINVAL
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["NAME_MAX", "PATH_MAX", "Path", "check_hook_name", "check_node_name", "decode_id"]
@@ -12,6 +13,9 @@ NAME_MAX: Final = 31
 """Bytes in the name of a node, a hook or a type (the NUL not counted)."""
 PATH_MAX: Final = 511
 """Bytes in a path; what is longer is cut, as FreeBSD does."""
+
+REMEMBERED: Final = 1024
+"""Paths whose parts are known: the same few come again and again, and a large file's just once."""
 
 _ID: Final = re.compile(r"\[(?:0[xX])?([0-9a-fA-F]+)\]", re.ASCII)
 
@@ -23,7 +27,7 @@ def decode_id(text: str) -> int | None:
     ``[0]`` is not an id, and neither is one of more than 32 bits: both are
     legal node names.
     """
-    match = _ID.fullmatch(text)
+    match = _ID.fullmatch(text) if text.startswith("[") else None
     if match is None:
         return None
     value = int(match[1], 16)
@@ -31,6 +35,8 @@ def decode_id(text: str) -> int | None:
 
 
 def _check(kind: str, name: str) -> None:
+    if name and len(name) <= NAME_MAX and "." not in name and ":" not in name:
+        return
     if not name:
         raise OSError(EINVAL, f"a {kind} name may not be empty")
     if len(name) > NAME_MAX:
@@ -78,21 +84,25 @@ class Path(NamedTuple):
             OSError: EINVAL: empty node part, a second colon, a dot inside the
                 node part, two dots in a row.
         """
-        text = text[:PATH_MAX]
-        node: str | None = None
-        name, colon, rest = text.partition(":")
-        if colon:
-            if not name:
-                raise OSError(EINVAL, f'path "{text}" has nothing before its ":"')
-            if ":" in rest:
-                raise OSError(EINVAL, f'path "{text}" has a second ":"')
-            if name != ".":
-                if "." in name:
-                    raise OSError(EINVAL, f'path "{text}" has a "." inside its node name')
-                node = name
-        else:
-            rest = text
-        if ".." in rest:
-            raise OSError(EINVAL, f'path "{text}" has two dots in a row')
-        rest = rest.removeprefix(".").removesuffix(".")
-        return cls(node, tuple(rest.split(".")) if rest else ())
+        return _parse(text[:PATH_MAX])
+
+
+@lru_cache(REMEMBERED)
+def _parse(text: str) -> Path:
+    node: str | None = None
+    name, colon, rest = text.partition(":")
+    if colon:
+        if not name:
+            raise OSError(EINVAL, f'path "{text}" has nothing before its ":"')
+        if ":" in rest:
+            raise OSError(EINVAL, f'path "{text}" has a second ":"')
+        if name != ".":
+            if "." in name:
+                raise OSError(EINVAL, f'path "{text}" has a "." inside its node name')
+            node = name
+    else:
+        rest = text
+    if ".." in rest:
+        raise OSError(EINVAL, f'path "{text}" has two dots in a row')
+    rest = rest.removeprefix(".").removesuffix(".")
+    return Path(node, tuple(rest.split(".")) if rest else ())

@@ -4,8 +4,10 @@ Theory of operation.  Packets travel node by node, and each node decides.  A
 node that adds nothing says so beforehand, for one of its hooks: all that comes
 in there leaves, unchanged, by a certain other one (`Hook.pass_to`).  Whoever
 sends much follows these words from his own hook to the node that does
-something, and may then hand it his data directly, as long as he counts for the
-hooks and nodes in between what they would have counted.
+something, and may then hand it his data directly, as long as he counts on the
+route what the hooks and nodes in between would have counted.  They learn of it
+when somebody looks (`Route.fold`), and when the route ends: ten nodes in
+between cost as much as none.
 
 That holds until a link on the way is made, cut or moved, a node there takes
 back its word, or a packet has to wait on the way.  Each of these calls
@@ -27,7 +29,7 @@ LONGEST: Final = 256
 
 
 class Tally(Protocol):
-    """Counts what goes by: a hook does, and a node may have one for what it passes on."""
+    """Counts what goes by: a route does, and a node may have one for what it passes on."""
 
     packets: int
     bytes: int
@@ -39,18 +41,20 @@ class Route:
 
     Args:
         hooks: The hooks that packets are sent out of, in order.
-        tallies: Those hooks, and the tallies of the nodes in between.
+        tallies: The tallies of the nodes in between.
 
     ``end`` is the hook by which packets arrive; ``valid`` says that this is
-    still the way.
+    still the way.  ``packets`` and ``bytes`` count what took it: whoever uses
+    a route adds to them while it is fixed, and everybody else reads the hooks.
     """
 
-    __slots__ = ("_changed", "end", "hooks", "tallies", "valid")
+    __slots__ = ("_changed", "bytes", "end", "hooks", "packets", "tallies", "valid")
 
     def __init__(self, hooks: tuple[Hook, ...], tallies: tuple[Tally, ...]) -> None:
         self.hooks = hooks
         self.tallies = tallies
         self.end = hooks[-1].peer
+        self.packets = self.bytes = 0
         self.valid = True
         self._changed: Callable[[], None] | None = None
 
@@ -60,8 +64,20 @@ class Route:
         for hook in self.hooks:
             hook.routes = (*hook.routes, self)
 
+    def fold(self) -> None:
+        """Count on every hook and tally of the way what took it since the last time."""
+        packets, count = self.packets, self.bytes
+        if packets:
+            self.packets = self.bytes = 0
+            for hook in self.hooks:
+                hook.carried(packets, count)
+            for tally in self.tallies:
+                tally.packets += packets
+                tally.bytes += count
+
     def forget(self) -> None:
         """Call nobody any more: whoever fixed it does not use it."""
+        self.fold()
         self.valid = False
         self._changed = None
         for hook in self.hooks:
@@ -85,11 +101,9 @@ def follow(hook: Hook) -> Route | None:
     tallies: list[Tally] = []
     while hook.valid and not hook.waiting and not hook.refuses and len(hooks) < LONGEST:
         hooks.append(hook)
-        tallies.append(hook)
         arrives = hook.peer
         if arrives.onward is None:
-            way = tuple(hooks)
-            return Route(way, way if tallies == hooks else tuple(tallies))
+            return Route(tuple(hooks), tuple(tallies))
         if arrives.tally is not None:
             tallies.append(arrives.tally)
         hook = arrives.onward

@@ -99,15 +99,17 @@ class IntType(ParseType[int]):
     -1 is the usual way to write all ones.  Anything else is EINVAL.
     """
 
+    steady = True
+
     def __init__(self, bits: int, form: Literal["int", "uint", "hex"]) -> None:
         self.bits = bits
         self.form = form
         self.size = self.align = bits // 8
 
-    def _checked(self, value: int, shown: str) -> int:
+    def _checked(self, value: int, shown: str = "") -> int:
         low, high = -(1 << (self.bits - 1)), (1 << self.bits) - 1
         if not low <= value <= high:
-            raise OSError(EINVAL, f"value {shown} is outside {low}..{high}")
+            raise OSError(EINVAL, f"value {shown or value} is outside {low}..{high}")
         value &= high
         if self.form == "int" and value >> (self.bits - 1):
             value -= 1 << self.bits
@@ -122,15 +124,20 @@ class IntType(ParseType[int]):
         return self._checked(value, excerpt(word))
 
     def show(self, value: int, seen: Seen) -> str:
-        value = self._checked(value, str(value))
+        value = self._checked(value)
         return f"0x{value:x}" if self.form == "hex" else str(value)
 
     def write(self, value: int, out: bytearray, seen: Seen) -> None:
-        value = self._checked(value, str(value))
+        value = self._checked(value)
         out.extend(value.to_bytes(self.bits // 8, sys.byteorder, signed=self.form == "int"))
 
     def read(self, data: Reader, seen: Seen) -> int:
         return int.from_bytes(data.take(self.bits // 8), sys.byteorder, signed=self.form == "int")
+
+    def unpack(self, data: bytes) -> int:
+        if type(self) is not IntType or len(data) != self.size:
+            return super().unpack(data)  # by the rules of a subclass; or it says what is wrong
+        return int.from_bytes(data, sys.byteorder, signed=self.form == "int")
 
     def default(self, seen: Seen) -> int:
         return 0
@@ -153,6 +160,8 @@ class StringType(ParseType[str]):
 
     A NUL within the string is EINVAL: its bytes would read back shorter.
     """
+
+    steady = True
 
     def _encoded(self, value: str) -> bytes:
         data = _latin1(value)
@@ -200,6 +209,8 @@ class FixedString(StringType):
     the last byte of the field; what follows the NUL is ignored.
     """
 
+    steady = True
+
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError("a fixed string needs room for its NUL")
@@ -235,6 +246,7 @@ class LooseString(FixedString):
     their NUL, or as the whole field.  The last byte is taken for a NUL.
     """
 
+    steady = True
     greedy = True
 
     def __init__(self, capacity: int) -> None:
@@ -256,6 +268,8 @@ class LooseString(FixedString):
 
 class SizedStringType(StringType):
     """A string behind its 16-bit length; it may contain NUL.  Over 65535 bytes: EINVAL."""
+
+    steady = True
 
     def _encoded(self, value: str) -> bytes:
         data = _latin1(value)
@@ -286,6 +300,7 @@ class IPAddrType(ParseType[str]):
     Each part of the text is an int8 of base 0, so ``010`` is 8 (section 6.6).
     """
 
+    steady = True
     size = align = 4
 
     def scan(self, text: Lexer, seen: Seen) -> str:
@@ -333,6 +348,7 @@ class IPAddrType(ParseType[str]):
 class EtherType(ParseType[bytes]):
     """An Ethernet address; its value is the six bytes, as a frame holds them.  No default."""
 
+    steady = True
     size = 6
 
     def scan(self, text: Lexer, seen: Seen) -> bytes:

@@ -16,13 +16,13 @@ from errno import EINPROGRESS, EINVAL, ENOENT, ENOSYS
 from typing import Final, Protocol, TypeVar
 
 from ngksock.netgraph import display
+from ngksock.netgraph.controlforms import Origin
 from ngksock.netgraph.generic import (
     READS,
     Connect,
     HookList,
     MkPeer,
     NameList,
-    Origin,
     RmHook,
     SetName,
     TypeList,
@@ -165,7 +165,10 @@ class Session:
             at = first.start if len(args) < command.least else args[command.most or 0].start
             raise LineError(EINVAL, f"usage: {command.syntax}", at, syntax=True)
         if not command.keeps_quotes:
-            args = [Word.at(word.unquoted(), word.start) for word in args]
+            args = [
+                Word.at(word.unquoted(), word.start) if word.startswith('"') else word
+                for word in args
+            ]
         return command, args
 
     def run(self, line: str) -> None:

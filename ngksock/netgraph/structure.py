@@ -189,6 +189,9 @@ class Struct(ParseType[T]):
             inner[field.name] = item
         return True
 
+    def lasts(self, text: str) -> bool:
+        return type(self) is Struct and all(field.type.lasts(text) for field in self.fields)
+
     def shape(self) -> str:
         parts = " ".join(f"{field.label}={field.type.shape()}" for field in self.fields)
         return f"{{ {parts} }}" if parts else "{}"

@@ -55,10 +55,21 @@ class Worklist:
     written out there for speed.
     """
 
-    __slots__ = ("_control", "_hooks", "_scheduled", "_soon", "counted", "credit", "depth", "held")
+    __slots__ = (
+        "_calls",
+        "_control",
+        "_hooks",
+        "_scheduled",
+        "_soon",
+        "counted",
+        "credit",
+        "depth",
+        "held",
+    )
 
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         self.depth = 0
+        self._calls = 0  # of `depth`, those that are no packets
         self.credit = CREDIT
         self.counted: dict[int, OSError] = {}  # by id, until the root call ends
         self.held = 0
@@ -70,17 +81,24 @@ class Worklist:
     def __len__(self) -> int:
         return self.held + len(self._control)
 
+    @property
+    def carrying(self) -> bool:
+        """Whether a packet is being handed over just now: the call has not returned yet."""
+        return self.depth > self._calls
+
     # -- control
 
     def enter(self) -> None:
         """Begin a call; each is paired with `leave`."""
         self.depth += 1
+        self._calls += 1
 
     def leave(self) -> None:
         """End a call; the outermost one runs the control work it left behind."""
         if self.depth == 1:
             self.settle()
         self.depth -= 1
+        self._calls -= 1
 
     def settle(self) -> None:
         """
@@ -94,11 +112,15 @@ class Worklist:
         control = self._control
         if not control:
             return
-        for _ in range(max(SLICE, len(control))):
-            if not control:
-                return
-            control.popleft()()
-            self.credit = CREDIT
+        calls, self._calls = self._calls, self.depth  # the root call's packets are delivered
+        try:
+            for _ in range(max(SLICE, len(control))):
+                if not control:
+                    return
+                control.popleft()()
+                self.credit = CREDIT
+        finally:
+            self._calls = calls
         if control:
             self._schedule()
 

@@ -24,17 +24,17 @@ class Hub(Node):
     def __init__(self) -> None:
         super().__init__()
         self.persistent = False
-        self.newest_first: tuple[Hook, ...] = ()
+        self._order: tuple[Hook, ...] = ()  # the newest first; made when it is needed
         self._pair: tuple[Hook, ...] = ()  # which pass on to each other
 
     def connect(self, hook: Hook) -> None:
-        self._sort()
+        self._changed()
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:
-        send_all(self.newest_first, packet, hook)
+        send_all(self._order or self._sort(), packet, hook)
 
     def rcvbatch(self, hook: Hook, batch: Batch) -> None:
-        for other in self.newest_first:
+        for other in self._order or self._sort():
             if other is not hook:
                 other.send_batch(batch)
 
@@ -52,13 +52,18 @@ class Hub(Node):
         return f"{text}, persistent" if self.persistent else text
 
     def disconnect(self, hook: Hook) -> None:
-        self._sort()
+        self._changed()
         if not self.persistent:
             super().disconnect(hook)
 
-    def _sort(self) -> None:
-        self.newest_first = hooks = tuple(reversed(self.hooks.values()))
-        pair = hooks if len(hooks) == 2 else ()  # with two, each only passes on to the other
+    def _sort(self) -> tuple[Hook, ...]:
+        self._order = tuple(reversed(self.hooks.values()))
+        return self._order
+
+    def _changed(self) -> None:
+        self._order = ()  # a hub of thousands is not sorted anew with each that comes
+        # With two hooks, each only passes on to the other.
+        pair = tuple(self.hooks.values()) if len(self.hooks) == 2 else ()
         for hook in self._pair:
             if hook not in pair:
                 hook.pass_to(None)

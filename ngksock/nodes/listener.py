@@ -19,11 +19,12 @@ It ends when ``socket`` goes.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from errno import EINPROGRESS, EINVAL, ENOENT, ENOTCONN, EOPNOTSUPP, ETIMEDOUT, errorcode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from errno import EINVAL, ENOENT, ENOTCONN, ETIMEDOUT, errorcode
 from typing import Annotated, Final
 
-from ngksock.netgraph import Graph, Hook, Item, Message, Node, Timer, command
+from ngksock.netgraph import Hook, Item, Message, Node, Timer, command
 from ngksock.netgraph.layout import (
     INT32,
     STRING,
@@ -35,13 +36,14 @@ from ngksock.netgraph.layout import (
     quote,
 )
 from ngksock.netgraph.ngctl import LineError
-from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.replay import NoFiles, Replay, ScriptPort
 from ngksock.netgraph.session import Session
 from ngksock.plugin import NodeType
 
 KSOCKET_COOKIE: Final = 942710669
 KSOCKET_OWN_COOKIE: Final = 1750000200
 LISTEN, ACCEPT, CONNECT, UNACCEPT = 2, 3, 4, 2
+ASK: Final = Message(KSOCKET_COOKIE, ACCEPT)
 ALLOWED: Final = frozenset({"mkpeer", "connect", "name", "rmhook", "shutdown", "msg"})
 """Commands a script may have: those that shape the graph."""
 
@@ -71,7 +73,6 @@ class Stats:
     timedout: UInt64 = 0
 
 
-@dataclass(eq=False)
 class Connection:
     """
     One accepted connection.
@@ -79,49 +80,23 @@ class Connection:
     Args:
         node: Its ksocket.
         since: When it was accepted, or last carried a packet.
-        carried: The packets it had carried then.
-        waiting: Tokens of its connects under way, with their script lines.
-        made: The nodes its script made; they end with it.
-        alive: The ids of its sockets that have not ended: the accepted one,
-            and those among *made*, which may have something left to send.
+
+    ``carried`` are the packets it had carried then.  ``waiting`` has the tokens
+    of its connects under way, with their script lines; None: there are none.
+    ``made`` are the nodes its script made, which end with it.  ``alive`` are the
+    ids of its sockets that have not ended: the accepted one, and those among
+    *made*, which may have something left to send.
     """
 
-    node: Node
-    since: float
-    carried: int = 0
-    waiting: dict[int, str] = field(default_factory=dict)
-    made: list[Node] = field(default_factory=list)
-    alive: set[int] = field(default_factory=set)
+    __slots__ = ("alive", "carried", "made", "node", "since", "waiting")
 
-
-class NoFiles:
-    """The script of a listener reads and writes no files."""
-
-    def run(self, name: str) -> None:
-        raise OSError(EOPNOTSUPP, "a script cannot read another one")
-
-    def load(self, name: str, size: int) -> bytes:
-        raise OSError(EOPNOTSUPP, "a script cannot read a file")
-
-    def save(self, name: str, text: str) -> None:
-        raise OSError(EOPNOTSUPP, "a script cannot write a file")
-
-
-class ScriptPort(GraphPort):
-    """A port that notes which connects are under way, for the connection at hand."""
-
-    def __init__(self, graph: Graph, source: Node, here: Node) -> None:
-        super().__init__(graph, source, here)
-        self.line = ""
-        self.waiting: dict[int, str] = {}
-
-    def send(self, path: str, message: Message) -> None:
-        try:
-            super().send(path, message)
-        except OSError as error:
-            if error.errno == EINPROGRESS:
-                self.waiting[message.token] = self.line
-            raise
+    def __init__(self, node: Node, since: float) -> None:
+        self.node = node
+        self.since = since
+        self.carried = 0
+        self.waiting: dict[int, str] | None = None
+        self.made: Sequence[Node] = ()
+        self.alive: tuple[int, ...] = (node.id,)
 
 
 class Listener(Node):
@@ -132,6 +107,7 @@ class Listener(Node):
     def __init__(self) -> None:
         super().__init__()
         self.script: list[str] = []
+        self._replay: Replay | None = None  # of the script
         self.limit = 0
         self.timeouts = Timeouts()
         self.stats = Stats()
@@ -140,7 +116,7 @@ class Listener(Node):
         self._made: dict[int, Connection] = {}  # by the id of a ksocket its script made
         self._connecting: dict[int, Connection] = {}  # by the token of the connect
         self._asking = False
-        self._token = 0
+        self._at_end = self._ended  # one for all that are watched
         self._tick = Timer(self, self._look)
 
     # -- life
@@ -161,14 +137,18 @@ class Listener(Node):
     @command(1, arg=Struct(Script))
     def setscript(self, script: Script) -> None:
         """Set the ngctl commands to run for each connection."""
-        port = ScriptPort(self.graph, self, self)
-        session = Session(port, _silent, _silent, NoFiles(), ALLOWED)
+        if self._replay is None:
+            port = ScriptPort(self.graph, self, self)
+            session = Session(port, _silent, self._warn, NoFiles(), ALLOWED)
+        else:  # whose tokens go on: a connect of the script before may be under way
+            port, session = self._replay.port, self._replay.session
         for number, line in enumerate(script.lines, 1):
             try:
                 session.parse(line)
             except LineError as error:
                 raise self._refused(number, line, error) from error
         self.script = list(script.lines)
+        self._replay = Replay(session, port, self.script)
 
     @command(2, resp=Struct(Script))
     def getscript(self) -> Script:
@@ -257,7 +237,7 @@ class Listener(Node):
             return
         self._asking = True
         try:
-            self.graph.send_hook(socket, Message(KSOCKET_COOKIE, ACCEPT))
+            self.graph.send_hook(socket, ASK)
         except OSError:
             self._asking = False
             raise
@@ -280,41 +260,47 @@ class Listener(Node):
 
     def _serve(self, node: Node) -> None:
         """Run the script for the connection that *node* is."""
-        connection = Connection(node, self.graph.clock(), alive={node.id})
+        graph, replay = self.graph, self._replay
+        assert replay is not None  # it was started, and so has a script
+        connection = Connection(node, graph.clock())
         self.connections[node.id] = connection
-        node.watch(self._ended)
-        port = ScriptPort(self.graph, self, node)
-        session = Session(port, _silent, self._warn, NoFiles(), ALLOWED)
-        session.token = self._token
-        self.graph.newborn = connection.made
+        node.watch(self._at_end)
+        port = replay.port
+        port.here, port.waiting = node, {}
+        made: list[Node] = []
+        graph.newborn = connection.made = made
         try:
-            for line in self.script:
-                port.line = line
-                session.run(line)
-        except LineError as error:
-            self._fail(connection, port.line, error.errno or EINVAL, error.strerror)
+            replay.run()
+        except OSError as error:
+            text = error.strerror or str(error)
+            self._fail(connection, port.line, error.errno or EINVAL, text)
             return
         finally:
-            self.graph.newborn = None
-            self._token = session.token
+            graph.newborn = None
+            port.here = self
         if not node.hooks:
             self._fail(connection, port.line, ENOTCONN, "the script links nothing to it")
             return
-        for made in connection.made:
-            if made.type.name == "ksocket" and made.valid:
-                connection.alive.add(made.id)
-                self._made[made.id] = connection
-                made.watch(self._ended)
-        connection.waiting = port.waiting
-        for token in port.waiting:
-            self._connecting[token] = connection
-        self._start_tick()
+        connection.made = tuple(made)
+        for one in made:
+            if one.type.name == "ksocket" and one.valid:
+                connection.alive += (one.id,)
+                self._made[one.id] = connection
+                one.watch(self._at_end)
+        if port.waiting:
+            connection.waiting = port.waiting
+            for token in port.waiting:
+                self._connecting[token] = connection
+        if not self._tick.active:
+            self._start_tick()
 
     def _connected(self, token: int, errno: int) -> None:
         connection = self._connecting.pop(token, None)
-        if connection is None:
+        if connection is None or connection.waiting is None:
             return
         line = connection.waiting.pop(token)
+        if not connection.waiting:
+            connection.waiting = None
         connection.since = self.graph.clock()
         if errno:
             self._fail(connection, line, errno)
@@ -326,28 +312,39 @@ class Listener(Node):
         more = f"; {text}" if text and text != known else ""
         name = errorcode.get(errno, str(errno))
         self._warn(f'connection {connection.node!r}: "{line}": {name} ({known}){more}')
+        if connection.node.closing:  # by the script itself, which then made more
+            self._sweep(connection)
         self.graph.rmnode(connection.node)
 
     def _ended(self, node: Node) -> None:
         """A ksocket has ended; its connection ends with the last."""
-        connection = self._made.pop(node.id, None) or self.connections.get(node.id)
+        number = node.id
+        connection = self._made.pop(number, None) or self.connections.get(number)
         if connection is None:
             return
-        connection.alive.discard(node.id)
+        connection.alive = tuple([other for other in connection.alive if other != number])
         if node is connection.node:
-            for token in connection.waiting:
+            for token in connection.waiting or ():
                 self._connecting.pop(token, None)
-            connection.waiting.clear()
+            connection.waiting = None
             connection.since = self.graph.clock()
-            # First what is in the middle: the sockets end with their hooks then,
-            # when they have sent what they hold.
-            for made in sorted(connection.made, key=lambda made: made.type.name == "ksocket"):
-                if made.type.name != "ksocket":
-                    self.graph.rmnode(made)
-                for hook in list(made.hooks.values()):
-                    self.graph.rmhook(hook)
+            self._sweep(connection)
         if not connection.alive and self.connections.pop(connection.node.id, None) is not None:
             self._go_on()
+
+    def _sweep(self, connection: Connection) -> None:
+        """End what the script made: the sockets when they have sent what they hold."""
+        for made in connection.made:
+            if made.type.name != "ksocket":  # first what is in the middle
+                self.graph.rmnode(made)
+                self._unlink(made)
+        for made in connection.made:
+            if made.type.name == "ksocket":
+                self._unlink(made)  # it ends with its hook
+
+    def _unlink(self, node: Node) -> None:
+        for hook in list(node.hooks.values()):
+            self.graph.rmhook(hook)
 
     def _warn(self, text: str) -> None:
         self.graph.report(f"listener {self!r}: {text}", None)
@@ -366,15 +363,19 @@ class Listener(Node):
         """Close the connections whose time is up."""
         now = self.graph.clock()
         limits = self.timeouts
-        for connection in list(self.connections.values()):
+        if limits.connect:
+            for connection in list(self._connecting.values()):
+                waiting = connection.waiting
+                if waiting and now - connection.since >= limits.connect:
+                    self._time_out(connection, next(iter(waiting.values())))
+        # Only who asks for it pays for a look at all connections.
+        for connection in list(self.connections.values()) if limits.idle else ():
             if connection.waiting:
-                if limits.connect and now - connection.since >= limits.connect:
-                    self._time_out(connection, next(iter(connection.waiting.values())))
                 continue
             carried = self._carried(connection)
             if carried != connection.carried:
                 connection.carried, connection.since = carried, now
-            elif limits.idle and now - connection.since >= limits.idle:
+            elif now - connection.since >= limits.idle:
                 self._time_out(connection, "")
         self._start_tick()
 

@@ -143,6 +143,7 @@ class Tee(Node):
         """Count what went by without our seeing it."""
         for hook in self.hooks.values():
             if hook.private is not None:
+                hook.fold()
                 hook.private.fold()
 
     def rcvdata(self, hook: Hook, packet: Packet) -> None:

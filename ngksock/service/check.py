@@ -139,6 +139,7 @@ class Check(Run):
                 taken = error.errno == EADDRINUSE
                 sketch.doubt(None, args[1], sketch.phantom() if taken else node)
             elif command.name == "msg":
+                sketch.whisper(args[1:])
                 sketch.excused.add(sketch.find(args[0].unquoted(), own)[0])
             elif command.name == "read":
                 sketch.guessing = True

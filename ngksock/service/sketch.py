@@ -23,12 +23,13 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from errno import EINVAL, ENOENT, ENXIO
 from typing import Final
 
 from ngksock._inetgraph import INodeType
 from ngksock.netgraph import Graph, Hook, Item, Message, Node
+from ngksock.netgraph.generic import SHARED_ROWS
 from ngksock.netgraph.message import GENERIC_COOKIE
 from ngksock.netgraph.path import Path, decode_id
 from ngksock.netgraph.port import GraphPort
@@ -36,6 +37,8 @@ from ngksock.nodes.socket import Socket
 from ngksock.plugin import NodeType, available, find_type
 
 __all__ = ["Sketch", "SketchPort"]
+
+_QUOTED: Final = re.compile(r'"([^"]*)"')
 
 
 class Phantom(Node):
@@ -104,6 +107,11 @@ class Sketch(Graph):
         self.doubted[node, name] = other
         self.rumours.update(re.split("[.:]", name))
 
+    def whisper(self, message: Sequence[str]) -> None:
+        """Do not miss what *message*, which fails or is to a phantom, may have put somewhere."""
+        if message and message[0] == "insert":
+            self.rumours.update(_QUOTED.findall(" ".join(message)))
+
     def unseen(self, node: Node | None, name: str) -> bool:
         """Whether it is news that something is not there."""
         known = (node, name) in self.missing or name in self.rumours
@@ -149,11 +157,11 @@ class Sketch(Graph):
         return None if unseen else node
 
     def deliver(self, node: Node, item: Item, arrival: Hook | None = None) -> None:
-        """As `Graph.deliver`; an excused node refuses nothing but generic messages."""
+        """As `Graph.deliver`; an excused node refuses nothing but what every node understands."""
         try:
             super().deliver(node, item, arrival)
         except OSError as error:
-            if node in self.excused and item.message.cookie != GENERIC_COOKIE:
+            if node in self.excused and item.message.cookie not in SHARED_ROWS:
                 return
             self.refusal = error
             raise
@@ -174,6 +182,7 @@ class SketchPort(GraphPort):
     def encode(self, path: str, name: str, text: str) -> Message:
         node, _ = self.sketch.find(path, self.here)
         if isinstance(node, Phantom):
+            self.sketch.whisper((name, text))
             return Message(PHANTOM.cookie, 1, cmdstr=name)
         return super().encode(path, name, text)
 

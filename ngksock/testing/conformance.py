@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 from ngksock.interfaces import INode, INodeType
 from ngksock.netgraph import Node
 from ngksock.netgraph.path import NAME_MAX
-from ngksock.testing.lives import check_ends, check_lives, check_refusals
+from ngksock.testing.lives import check_edits, check_ends, check_lives, check_refusals
 from ngksock.testing.stage import Stage, check_config
 
 __all__ = ["check_node_type"]
@@ -34,6 +34,8 @@ def check_node_type(
       its setup, by removal of the hooks from either side, with packets under
       way, from within whatever it causes at a neighbour; and it survives one
       that refuses a hook.
+    * It can be put into a live link by any two of its hooks and be taken out of
+      it again, or refuses; the nodes beyond are told nothing of either.
     * Every message survives the way from bytes to text and back, takes
       arguments of no other length, and is never a bug, whatever it says.
       (Messages at random go to a node in a dry run, which opens nothing: that
@@ -77,6 +79,7 @@ def check_node_type(
     Stage(kind, hooks, setup).end("at first", descriptors=False)  # what is loaded once is now
     check_lives(kind, hooks, setup, seconds)
     check_ends(kind, hooks, setup)
+    check_edits(kind, hooks, seconds)
     check_refusals(kind, hooks, any_name=names is None)
     _check_config(kind, hooks, setup)
     check_forms(kind, examples)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from errno import EINVAL, EPERM
+from itertools import permutations
 from typing import Final
 
 from ngksock.interfaces import INodeType
 from ngksock.netgraph import EOF
 from ngksock.netgraph.edges import connect, mkpeer
+from ngksock.netgraph.live import bypass, insert
 from ngksock.testing.recording import RecordingNode
 from ngksock.testing.stage import Stage, errno_of
 
-__all__ = ["check_ends", "check_lives", "check_refusals"]
+__all__ = ["check_edits", "check_ends", "check_lives", "check_refusals"]
 
 STRANGER: Final = "no-such-hook"
+EDITED: Final = ("newhook", "connect", "disconnect", "close", "shutdown")
+"""What a neighbour is not to notice when a link of its own is edited."""
 MOMENTS: Final = ("newhook", "connect", "disconnect", "rcvflow", "rcvdata", "rcvmsg")
 """What may happen to a neighbour when it ends the node."""
 
@@ -97,6 +101,37 @@ def _provoke(stage: Stage, moment: str, name: str, other: bool) -> None:
         stage.local.send_batch(name, [b"1", EOF, b"2"])
     else:
         errno_of(stage.local.send, name, b"1")
+
+
+def check_edits(kind: INodeType, hooks: Sequence[str], seconds: float) -> None:
+    """A node is put into a live link and taken out again, and the outer ones are told nothing."""
+    for into, out in permutations(hooks[:3], 2):
+        stage = Stage(kind)
+        graph, near, far = stage.graph, stage.local, stage.sandbox.recorder()
+        connect(graph, near, "x", far, "y")
+        ends = near.hooks["x"], far.hooks["y"]
+        for busy in (False, True):
+            near.forget()
+            far.forget()
+            when = f"between {into} and {out} of a live link"
+            if not errno_of(insert, graph, ends[0], kind.name, into, out, "new"):
+                node = graph.names["new"]
+                if busy:
+                    errno_of(near.send, "x", b"1")
+                    far.send_batch("y", [b"2", b"3"])
+                    stage.sandbox.pass_time(seconds)
+                errno_of(bypass, graph, node, into, out)
+                graph.rmnode(node)
+                stage.sandbox.settle()
+            if (ends[0].peer, ends[1].peer) != ends[::-1]:
+                break  # it could not be taken out, and its end cut the link
+            told = [one for one in (*near.events, *far.events) if one[0] in EDITED]
+            assert not told, f"put {when}, it has its neighbours told {told}"
+            far.received.clear()
+            near.send("x", b"after")
+            stage.sandbox.settle()
+            assert far.received == {"y": [b"after"]}, f"a link is not whole after it was {when}"
+        stage.end("after it was in a live link")
 
 
 def check_refusals(kind: INodeType, hooks: Sequence[str], any_name: bool) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from ngksock.interfaces import INodeType
 from ngksock.netgraph import Graph, Hook, Node
-from ngksock.netgraph.generic import Origin
+from ngksock.netgraph.controlforms import Origin
 from ngksock.plugin import available, find_type, origins
 from ngksock.testing.recording import RecordingNode, recorder
 

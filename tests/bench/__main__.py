@@ -4,6 +4,7 @@
     python -m tests.bench quick          the chief rows in two minutes, nothing written
     python -m tests.bench profile        flame graphs, into docs/benchmarks
     python -m tests.bench micro          single steps: hops, messages, large files
+    python -m tests.bench tlscost        where TLS spends its CPU
     python -m tests.bench compare ...    choose relays and tests, as below
     python -m tests.bench replay FILE    the tables of results that were kept
 
@@ -52,6 +53,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -61,10 +63,11 @@ from tests.bench.flame import flames
 from tests.bench.install import install
 from tests.bench.machine import describe
 from tests.bench.product import product
-from tests.bench.relay import Relay, raise_limit
+from tests.bench.relay import Relay, certificate, raise_limit
 from tests.bench.report import Table, disturbance, markdown, show, tables
 from tests.bench.settings import HERE, ROOT, opt
 from tests.bench.targets import judge
+from tests.bench.tlscost import tls_costs
 
 DOCS: Final = ROOT / "docs" / "benchmarks"
 DIRECT: Final = [*GROUPS["tcp"], "udp", "unix", "unixgram"]
@@ -72,11 +75,13 @@ DIRECT: Final = [*GROUPS["tcp"], "udp", "unix", "unixgram"]
 RARE: Final = {"cheap", "cheap16", "udp512", "fan512", "open64", "open512", "open1400"}
 FULL: Final = [test for test in TESTS if test not in RARE]
 QUICK: Final = [
-    "check", "bulk", "rr", "crr", "tcheck", "tbulk", "ucheck", "udp64", "fcheck", "fan1400",
+    "check", "bulk", "bulk16", "rr", "crr", "tcheck", "tbulk", "tcrr",
+    "ucheck", "udp64", "fcheck", "fan1400",
 ]  # fmt: skip
 QUICK_RELAYS: Final = [
-    "direct", "socat", "haproxy", "haproxy-splice", "c-splice", "ngksock-forward", "ngksock-ten",
-    "haproxy-tls", "ngksock-tls", "c-udp-mmsg", "ngksock-udp", "ngksock-udp-ten",
+    "direct", "socat", "haproxy", "haproxy-splice", "twistd-portforward", "c-splice",
+    "ngksock-forward", "ngksock-ten", "haproxy-tls", "ngksock-tls",
+    "c-udp-mmsg", "ngksock-udp", "ngksock-udp-ten",
     "c-udp-plain", "c-udp-mmsggso", "ngksock-fan-one2many",
 ]  # fmt: skip
 
@@ -124,6 +129,13 @@ def steps(figures: dict[str, float]) -> Table:
     found = Table("Single steps", ["step", "figure"])
     found.rows = [[name, show(figure)] for name, figure in figures.items()]
     return found
+
+
+def tls_table() -> Table:
+    """Return what TLS costs in memory, by this process and without its sockets."""
+    head = ["by", "us a handshake", "s/GB decrypted", "s/GB encrypted"]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        return Table("TLS in memory, a server's side", head, tls_costs(certificate(folder)))
 
 
 def pages(kept: dict[str, Any]) -> list[Table]:
@@ -198,7 +210,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    choices = ("full", "quick", "profile", "micro", "compare", "replay")
+    choices = ("full", "quick", "profile", "micro", "tlscost", "compare", "replay")
     parser.add_argument("what", nargs="?", default="full", choices=choices)
     parser.add_argument("path", nargs="?", help="of results that were kept, for replay")
     parser.add_argument("--relay", action="append", default=[], metavar="NAME[@TESTS]=CMD")
@@ -229,11 +241,14 @@ def main(words: Sequence[str]) -> None:
     opt.warm, opt.window, opt.burst, opt.fan = args.warm, args.window, args.burst, args.fan
     opt.quiet, opt.max_minutes = args.quiet, args.max_minutes
     opt.runs = args.runs or (3 if quick else 5)
-    opt.secs = args.secs or (0.5 if quick else 1.0)
+    opt.secs = args.secs or (0.4 if quick else 1.0)
     opt.retries = (0 if quick else 1) if args.retries is None else args.retries
     opt.pin = "1,0" if args.pin is None else args.pin
     if args.what == "micro":
         print(markdown(steps(microbenchmarks())))
+        return
+    if args.what == "tlscost":
+        print(markdown(tls_table()))
         return
     if args.what == "replay":
         kept = json.loads(Path(args.path or DOCS / "results.json").read_text())

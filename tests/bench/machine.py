@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from OpenSSL import SSL
+
 from tests.bench.settings import HOST
 
 __all__ = [
@@ -32,6 +34,7 @@ _PEERS: Final = {
     "haproxy": ["haproxy", "-v"],
     "nginx": ["nginx", "-v"],
     "gcc": ["gcc", "--version"],
+    "OpenSSL of the peers": ["openssl", "version"],
 }
 _VERSION: Final = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
@@ -129,7 +132,11 @@ def _program(command: list[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "missing"
-    match = _VERSION.search(done.stdout + done.stderr)
+    return _number(done.stdout + done.stderr)
+
+
+def _number(text: str) -> str:
+    match = _VERSION.search(text)
     return match[0] if match else "unknown"
 
 
@@ -153,5 +160,6 @@ def describe() -> dict[str, str]:
         "Python": sys.version.split()[0],
         "Twisted": _installed("Twisted"),
         "pyOpenSSL": _installed("pyOpenSSL"),
+        "OpenSSL of pyOpenSSL": _number(SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode()),
     }
     return facts | {name: _program(command) for name, command in _PEERS.items()}

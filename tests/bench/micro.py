@@ -31,7 +31,9 @@ from ngksock.plugin import NodeType, available, find_type
 from ngksock.service.check import Check
 from ngksock.service.run import Run
 from ngksock.service.script import Library
+from tests.bench.connections import connections
 from tests.bench.large import NODES, large, loading
+from tests.bench.script import scripts
 
 __all__ = ["cost", "figures"]
 
@@ -261,7 +263,9 @@ def memory() -> Iterator[tuple[str, float]]:
 
 def figures() -> dict[str, float]:
     """Return all of them by name, and their ratios that are promised."""
-    found = dict([*memory(), *loading(), *listing(), *hops(), *control()])
+    found = dict(
+        [*memory(), *loading(), *listing(), *hops(), *control(), *scripts(cost), *connections()]
+    )
     plain = found["hop, one by one, ns"]
     found["third party / hop"] = found["hop, third party, one by one, ns"] / plain
     found["third party in batches / hop"] = found["hop, third party, batches of 64, ns"] / plain

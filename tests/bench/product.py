@@ -62,4 +62,5 @@ def refusal(text: str) -> str:
             text=True,
             check=False,
         )
-    return done.stderr.strip() if done.returncode else ""
+    said = done.stderr.strip() if done.returncode else ""
+    return said.splitlines()[-1] if said.startswith("Traceback") else said

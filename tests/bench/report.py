@@ -82,16 +82,18 @@ def value(results: Results, test: str, relay: str, what: str = "v") -> float | N
 
 
 def ratio(results: Results, test: str, relay: str, base: str, what: str = "v") -> float | None:
-    """Return the median, over the rounds, of the ratio between two relays in one round."""
-    of_base = {
-        r["round"]: r[what]
-        for r in results
-        if (r["test"], r["relay"]) == (test, base) and r.get(what)
-    }
-    ours = [r for r in results if (r["test"], r["relay"]) == (test, relay)]
-    return median(
-        r[what] / of_base[r["round"]] for r in ours if r.get(what) and r["round"] in of_base
+    """
+    Return the median, over the rounds, of the ratio between two relays in one round.
+
+    Where three rounds left both of them undisturbed, those alone count.
+    """
+    mine, theirs = (
+        {r["round"]: r for r in results if (r["test"], r["relay"]) == (test, name) and r.get(what)}
+        for name in (relay, base)
     )
+    both = [(mine[number], theirs[number]) for number in mine if number in theirs]
+    quiet = [pair for pair in both if all(r["noise"] <= opt.quiet for r in pair)]
+    return median(ours[what] / other[what] for ours, other in (quiet if len(quiet) >= 3 else both))
 
 
 def disturbance(results: Results) -> float:

@@ -16,7 +16,12 @@ ROOT: Final = HERE.parent.parent
 
 @dataclass
 class Settings:
-    """The options; `opt` is the one of this process and of those it forks."""
+    """
+    The options; `opt` is the one of this process and of those it forks.
+
+    ``spare`` is how many seconds all repeats of disturbed measurements may
+    still take: on a busy machine they would double the run, and help little.
+    """
 
     runs: int = 5
     secs: float = 1.0
@@ -27,7 +32,8 @@ class Settings:
     fan: int = 4
     quiet: float = 0.1
     retries: int = 1
-    max_minutes: float = 60.0
+    spare: float = 360.0
+    max_minutes: float = 22.0
     tests: list[str] = field(default_factory=list)
 
     @property

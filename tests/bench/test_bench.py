@@ -6,11 +6,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.bench import compare
 from tests.bench.compare import GROUPS, TESTS, kind
 from tests.bench.product import GRAPHS, product, refusal
-from tests.bench.relay import fill
+from tests.bench.relay import Relay, fill
 from tests.bench.report import Table, markdown, ratio, tables, value
-from tests.bench.settings import HERE
+from tests.bench.settings import HERE, opt
 from tests.bench.targets import TARGETS, judge
 
 
@@ -49,6 +50,25 @@ class GraphTests(SynchronousTestCase):
         self.assertEqual("{ a=1 } 7", fill("{ a=1 } {port}", {"port": 7}))
 
 
+class RoundTests(SynchronousTestCase):
+    def test_spare(self) -> None:
+        """Disturbed measurements are repeated until the time for repeats is used up."""
+        made: list[str] = []
+
+        def measure(relay: Relay, test: str) -> dict[str, Any]:
+            made.append(test)
+            return measurement(test, "x", 0, 1) | {"noise": 0.9}
+
+        self.patch(compare, "_measure", measure)
+        relay = Relay("x", {"cmd": ""}, GROUPS)
+        for spare, expected in ((100.0, 3), (0.0, 1)):
+            self.patch(opt, "spare", spare)
+            self.patch(opt, "retries", 2)
+            made.clear()
+            compare._quietest(relay, "bulk")
+            self.assertEqual(expected, len(made))
+
+
 class ReportTests(SynchronousTestCase):
     def setUp(self) -> None:
         rates = {"direct": (8, 20, 10), "ngksock-forward": (4, 30, 5), "socat": (1, 1, 1)}
@@ -68,6 +88,14 @@ class ReportTests(SynchronousTestCase):
         for number, v in enumerate((100, 100), 3):
             self.results.append(measurement("bulk", "socat", number, v) | {"noise": 0.9})
         self.assertEqual(1, value(self.results, "bulk", "socat"))
+
+    def test_quiet_ratio(self) -> None:
+        """A ratio is of rounds that left both undisturbed, where there are three of them."""
+        for number, v in enumerate((100, 100, 100, 100), 3):
+            self.results.append(measurement("bulk", "direct", number, v))
+            more = measurement("bulk", "ngksock-forward", number, 900) | {"noise": 0.9}
+            self.results.append(more)
+        self.assertEqual(0.5, ratio(self.results, "bulk", "ngksock-forward", "direct"))
 
     def test_failed(self) -> None:
         """A relay that failed stays in its table, with the reason."""

@@ -1,4 +1,4 @@
-"""The four messages of the control cookie, decoded by hand from their layouts in docs/wire."""
+"""The messages of the control cookie, decoded by hand from their layouts in docs/wire."""
 
 from __future__ import annotations
 

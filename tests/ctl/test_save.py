@@ -43,6 +43,22 @@ mkpeer #7: hole f g
 """
 """Names with blanks, circles, links to itself, nodes without names and without hooks."""
 
+EDITED = """\
+mkpeer hub boot boot
+name boot fan
+mkpeer fan: hole out in
+connect fan: fan: one two
+msg fan: insert { hook="out" type="tee" in="left" out="right" name="tap" }
+msg tap: insert { hook="right" type="pipe" in="upper" out="lower" }
+msg fan: insert { hook="two" type="hub" in="a" out="b" name="loop" }
+mkpeer tap: hole left2right in
+msg fan:out.right setcfg { delay=1000 }
+msg fan: insert { hook="out" type="hub" in="x" out="y" name="gone" }
+msg gone: bypass { in="x" out="y" }
+rmhook boot
+"""
+"""Links that were edited while they were in use."""
+
 SWITCHES = """\
 mkpeer hub boot a
 name boot first
@@ -180,6 +196,13 @@ class SaveTests(SynchronousTestCase):
     def test_odd(self) -> None:
         """A graph of oddities comes back as it was."""
         self.round_trip(ODD)
+
+    def test_edited(self) -> None:
+        """What insert and bypass left is saved as any other graph."""
+        text = self.round_trip(EDITED)
+        self.assertNotIn("insert", text)
+        self.assertNotIn("gone", text)
+        self.assertIn("pipe", text)
 
     def test_switches(self) -> None:
         """Modes, persistence and addresses are saved, whichever hook is made first."""

@@ -74,7 +74,8 @@ class CutTests(SynchronousTestCase):
                 continue
             self.assertEqual({size}, set(lens[start : stop - 1]))
             self.assertTrue(0 < lens[stop - 1] <= size <= longest)
-            self.assertTrue(segments.WORTH <= stop - start <= most)
+            alone = len({*zip(targets or lens, lens, strict=True)}) == 1
+            self.assertTrue((2 if alone else segments.WORTH) <= stop - start <= most)
             self.assertLessEqual(sum(lens[start:stop]), segments.BYTES)
             if targets is not None:
                 self.assertEqual(1, len(set(targets[start:stop])))
@@ -87,6 +88,9 @@ class CutTests(SynchronousTestCase):
         )
         self.assertEqual([(0, 64, 60)], segments.cut([60] * 63 + [59], ["x"] * 64, 65507, 64))
         self.assertEqual([(0, 64, 0)], segments.cut([40_000] * 64, None, 65507, 64))
+        self.assertEqual([(0, 64, 0)], segments.cut([60] * 64, None, 0, 1))
+        self.assertEqual([(0, 2, 60)], segments.cut([60] * 2, ["x"] * 2, 65507, 64))
+        self.assertEqual([(0, 64, 60), (64, 65, 0)], segments.cut([60] * 65, None, 65507, 64))
 
 
 class NameTests(SynchronousTestCase):

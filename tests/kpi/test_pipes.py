@@ -95,12 +95,48 @@ class PipeTests(SynchronousTestCase):
 
         for answer in (small, denied):
             patch = self.patch(fcntl, "fcntl", answer)
-            self.assertIsNone(self.pipes.lend())
+            self.assertIsNone(Pipes().lend())
             patch.restore()
         patch = self.patch(os, "pipe2", denied)
-        self.assertIsNone(self.pipes.lend())
+        self.assertIsNone(Pipes().lend())
         patch.restore()
         self.assertEqual(fds, len(os.listdir("/proc/self/fd")))
+
+    def test_refused(self) -> None:
+        """A system that has refused one is not asked for every read, but asked again."""
+        asked: list[int] = []
+
+        def denied(flags: int) -> int:
+            asked.append(flags)
+            raise PermissionError(errno.EPERM, "spent")
+
+        self.assertFalse(self.pipes.scarce)
+        patch = self.patch(os, "pipe2", denied)
+        self.assertEqual({None}, {self.pipes.lend() for _ in range(257)})
+        self.assertEqual((1, False), (len(asked), self.pipes.scarce))
+        self.pipes.lend()
+        self.assertEqual((2, True), (len(asked), self.pipes.scarce))
+        patch.restore()
+
+    def test_taken(self) -> None:
+        """What is in a pipe can be had; it is empty then, and lent again."""
+        one, other = socket.socketpair()
+        self.addCleanup(one.close)
+        self.addCleanup(other.close)
+        other.setblocking(False)
+        data = bytes(range(256)) * 700
+        lent = self.pipes.lend()
+        assert lent is not None
+        one.setblocking(False)
+        sent = one.send(data)
+        lent.fill(other, CHUNK)
+        self.assertEqual(data[: lent.left], lent.take())
+        self.assertTrue(sent)
+        self.assertEqual((0, b""), (lent.left, lent.take()))
+        lent.give_back()
+        self.assertIs(lent, self.pipes.lend())
+        lent.give_back()
+        self.pipes.leave()
 
     def test_signal(self) -> None:
         """Where a closed socket would kill the process nothing is spliced."""

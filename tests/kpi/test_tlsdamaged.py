@@ -162,8 +162,8 @@ class DamagedTests(TLSTestCase):
             raise ZeroDivisionError("somebody else's")
 
         one, two = await self.both({}, {})
-        patched = self.patch(SSL.Connection, "recv", fail)
-        two.so.sendbatch(packets(b"x"))
+        patched = self.patch(SSL.Connection, "_raise_ssl_error", fail)
+        two.so.close()
         self.assertEqual(errno.EPROTO, (await self.fails(one))[0])
         patched.restore()
         one, two = await self.both({}, {})

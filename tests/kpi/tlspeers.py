@@ -6,7 +6,7 @@ import base64
 import datetime
 import os
 import textwrap
-from typing import Any
+from typing import Any, ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -47,10 +47,19 @@ EDI_PARTY = bytes.fromhex("3007a505a1030c0161")
 
 
 class TLSTestCase(KPITestCase):
-    """A test with certificates in files, and what was logged."""
+    """
+    A test with certificates in files, and what was logged.
+
+    ``way`` is how TLS is spoken, as `SocketKPI` has it.
+    """
+
+    way: ClassVar[str | None] = None
 
     def setUp(self) -> None:
         super().setUp()
+        if self.way is not None:
+            self.kpi = SocketKPI(reactor, tls=self.way)
+            self.addCleanup(self.kpi.closeall)
         self.usual = self.kpi
         self.folder = os.path.abspath(self.mktemp())
         os.mkdir(self.folder)
@@ -76,7 +85,7 @@ class TLSTestCase(KPITestCase):
     def clocked(self) -> Clock:
         """Let all further sockets have a clock that stands."""
         clock = Clock()
-        self.kpi = SocketKPI(reactor, clock)
+        self.kpi = SocketKPI(reactor, clock, tls=self.way)
         self.addCleanup(self.kpi.closeall)
         return clock
 

@@ -1,4 +1,4 @@
-"""Tests for the fourteen generic messages and the four of the control cookie."""
+"""Tests for the fourteen generic messages and the seven of the control cookie."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import struct
 from errno import EADDRINUSE, EEXIST, EINVAL, ENOENT
 
 from ngksock.netgraph import Hook, Message, Node, Packet
-from ngksock.netgraph.generic import (
-    CONTROL,
-    GENERIC,
-    SHARED_ROWS,
-    Description,
-    HookStats,
-    Origin,
-    ascii2binary,
-    binary2ascii,
-)
+from ngksock.netgraph.controlforms import Description, HookStats, Origin
+from ngksock.netgraph.generic import CONTROL, GENERIC, SHARED_ROWS, ascii2binary, binary2ascii
 from ngksock.netgraph.layout import STRING, Prefixed, Struct
 from ngksock.netgraph.message import CONTROL_COOKIE, GENERIC_COOKIE, RESPONSE
 from ngksock.plugin import NodeType
@@ -47,11 +39,12 @@ class RowTests(GraphTests):
         self.assertEqual(805306381, numbers[12])
 
     def test_control_numbers(self) -> None:
-        """Five messages under the cookie of our own."""
+        """Seven messages under the cookie of our own: five that tell, two that edit."""
         names = [(row.name, row.cmd, row.cookie) for row in CONTROL.rows.all]
         self.assertEqual(
             [(n, i | READS, 1750000001) for i, n in enumerate(
-                ("describe", "hookstats", "config", "available", "origins"), 1)],
+                ("describe", "hookstats", "config", "available", "origins"), 1)]
+            + [("insert", 6, 1750000001), ("bypass", 7, 1750000001)],
             names)  # fmt: skip
         self.assertEqual({GENERIC_COOKIE: GENERIC, CONTROL_COOKIE: CONTROL}, SHARED_ROWS)
 
@@ -266,7 +259,7 @@ class ControlTests(GraphTests):
             ("bind", KSOCKET, 1, ""), (first.name, first.cookie, first.cmd, first.resp)
         )
         self.assertEqual("Bind, as bind(2) ? or not.", first.help)
-        self.assertEqual(3 + 14 + 5, len(told.commands))
+        self.assertEqual(3 + 14 + 7, len(told.commands))
         self.assertEqual([], self.reports)
 
     def test_describe_hooks(self) -> None:

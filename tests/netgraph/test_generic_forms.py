@@ -35,5 +35,5 @@ class FormTests(SynchronousTestCase):
         self.forms(GENERIC_COOKIE, 14)
 
     def test_control(self) -> None:
-        """So do those of the five under the control cookie."""
-        self.forms(CONTROL_COOKIE, 5)
+        """So do those of the seven under the control cookie."""
+        self.forms(CONTROL_COOKIE, 7)

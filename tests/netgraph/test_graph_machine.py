@@ -88,6 +88,18 @@ class GraphMachine(RuleBasedStateMachine):
         if node is not None and one != other and {one, other} <= set(node.hooks):
             self.test.graph.bypass(node.hooks[one], node.hooks[other])
 
+    @rule(path=PATHS, kind=st.sampled_from(["hub", "pass", "train", "lasting", "moody"]),
+          hook=HOOKS, ours=HOOKS, theirs=HOOKS, name=NAMES)  # fmt: skip
+    def insert(self, path: str, kind: str, hook: str, ours: str, theirs: str, name: str) -> None:
+        self.run(
+            f'msg {path} insert {{ hook="{hook}" type="{kind}" in="{ours}" out="{theirs}"'
+            f' name="{name}" }}'
+        )
+
+    @rule(path=PATHS, one=HOOKS, other=HOOKS)
+    def join(self, path: str, one: str, other: str) -> None:
+        self.run(f'msg {path} bypass {{ in="{one}" out="{other}" }}')
+
     @rule(path=PATHS, hook=HOOKS)
     def send(self, path: str, hook: str) -> None:
         node = self.at(path)

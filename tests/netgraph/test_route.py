@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EPIPE
+from typing import Any
 
 from ngksock.netgraph import EOF, Hook, Node, Packet, follow
 from ngksock.netgraph.route import LONGEST
@@ -36,7 +37,7 @@ class RouteTests(GraphTestCase):
         route = follow(self.out())
         assert route is not None
         self.assertEqual(((self.out(),), "h"), (route.hooks, route.end.name))
-        self.assertEqual((self.out(),), route.tallies)
+        self.assertEqual((), route.tallies)
         route.drop(EPIPE, 2)
         self.assertEqual({EPIPE: 2}, self.out().drops)
 
@@ -47,14 +48,45 @@ class RouteTests(GraphTestCase):
         assert route is not None
         self.assertEqual(["a", "right", "y"], [hook.name for hook in route.hooks])
         self.assertEqual("hole", route.end.node.type.name)
-        for tally in route.tallies:
-            tally.packets += 1
-            tally.bytes += 5
+        route.fix(self.changed)
+        route.packets, route.bytes = 1, 5
         said = self.msg(".:a", "getstats")
         self.assertEqual(
             "{ right={ outOctets=5 outFrames=1 } left={ inOctets=5 inFrames=1 } }", said
         )
         self.assertEqual((1, 5), (route.hooks[2].packets, route.hooks[2].bytes))
+
+    def test_counted(self) -> None:
+        """Whoever looks first, each hook and node has counted what took the route, and once."""
+        for looks in (
+            lambda route: route.hooks[0].packets,
+            lambda route: route.hooks[2].bytes,
+            lambda route: self.msg(".:a", "getstats"),
+            lambda route: route.forget(),
+            lambda route: self.graph("rmhook a"),
+            lambda route: self.graph("shutdown .:a.right.right"),
+        ):
+            self.graph("mkpeer tee a left", "mkpeer .:a tee right left")
+            self.graph("mkpeer .:a.right hole right h")
+            route = follow(self.out())
+            assert route is not None
+            tees: list[Any] = [hook.peer.node for hook in route.hooks[:2]]
+            route.fix(self.changed)
+            for _ in range(2):
+                if route.valid:
+                    route.packets, route.bytes = route.packets + 2, route.bytes + 5
+                    looks(route)
+            rounds = 2 if route.valid else 1
+            for hook in route.hooks:
+                self.assertEqual((2 * rounds, 5 * rounds), (hook.packets, hook.bytes))
+            for tee in tees:
+                stats = tee.getstats()
+                self.assertEqual(
+                    (2 * rounds, 5 * rounds), (stats.left.in_frames, stats.left.in_octets)
+                )
+                self.assertEqual(5 * rounds, stats.right.out_octets)
+            if "a" in self.local.hooks:
+                self.graph("rmhook a")
 
     def test_tee(self) -> None:
         """An onlooker ends the route; another leads to the tee, and the old one comes back."""

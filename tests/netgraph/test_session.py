@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ngksock.netgraph import Hook, Item, Message, Node, Reply, command, command_later
-from ngksock.netgraph.generic import Origin
+from ngksock.netgraph.controlforms import Origin
 from ngksock.netgraph.layout import INT32, STRING, UINT32
 from ngksock.netgraph.ngctl import LineError, Quit
 from ngksock.netgraph.session import Session

@@ -120,10 +120,16 @@ class Facing:
         middle: What stands between: a key of MIDDLES.
         family: "inet", "inet6" or "local".
         couple: After so many bytes a relay is left to the kernel.
+        fused: Whether that is so before it has carried anything.
     """
 
     def __init__(
-        self, how: str, middle: str = "plain", family: str = "inet", couple: int = 1000
+        self,
+        how: str,
+        middle: str = "plain",
+        family: str = "inet",
+        couple: int = 1000,
+        fused: bool = True,
     ) -> None:
         self.reactor = EPollReactor()
         self.reports: list[str] = []
@@ -142,7 +148,7 @@ class Facing:
             self.kpi.relays.couple, self.kpi.relays.small = couple, 1
         self.local = RecordingNode()
         self.graph.add(recorder, self.local)
-        self._connect(middle, family)
+        self._connect(middle, family, fused)
 
     def _report(self, text: str, error: Exception | None) -> None:
         if error is None:
@@ -150,7 +156,7 @@ class Facing:
         else:
             self.bugs.append(error)
 
-    def _connect(self, middle: str, family: str) -> None:
+    def _connect(self, middle: str, family: str, fused: bool) -> None:
         inet = {"inet": socket.AF_INET, "inet6": socket.AF_INET6, "local": socket.AF_UNIX}[family]
         name: Any = {"inet": ("127.0.0.1", 0), "inet6": ("::1", 0), "local": ""}[family]
         kind = f"{family}/stream/" + ("0" if family == "local" else "tcp")
@@ -187,6 +193,8 @@ class Facing:
         self.until(lambda: self.far.so.isconnected())
         self.lines("rmhook l")
         self.turn(3)
+        for node in (self.near, self.far) if fused else ():
+            node._fuse()
         self.ends = {"client": End(client), "server": End(server)}
         self.names = {"client": client.getpeername(), "server": server.getpeername()}
 

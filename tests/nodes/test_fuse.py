@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno as e
 import os
+import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ngksock.kpi import SocketKPI
+from ngksock.kpi import SocketKPI, pipes, relay
 from ngksock.kpi.pipes import Lent
+from ngksock.kpi.state import READ
+from ngksock.kpi.stream import StreamDriver
 from ngksock.nodes.ksocket.fuse import READS
 from ngksock.packet import Packet
 from tests.nodes.facing import SOL, Facing
@@ -84,6 +88,17 @@ class DecisionTests(FuseCase):
             assert relays is not None
             self.assertEqual(on, relays.on)
 
+    def test_first(self) -> None:
+        """A direction is fused once it has carried something; one that is idle never is."""
+        facing = self.facing(fused=False)
+        for size in (10, 20, 30):
+            self.assertIsNone(facing.near._relay)
+            facing.ends["client"].out += BIG[:size]
+            facing.settle()
+        self.assertEqual(BIG[:10] + BIG[:20] + BIG[:30], bytes(facing.ends["server"].got))
+        self.assertIsNotNone(facing.near._relay)
+        self.assertIsNone(facing.far._relay)
+
     def test_stranger(self) -> None:
         """A ksocket whose neighbour is any other node is not."""
         facing = self.facing("fuse", "tee")
@@ -104,8 +119,9 @@ class DecisionTests(FuseCase):
         """A sink that has a relay already gets no second one."""
         facing = self.facing("fuse", "plain")
         relays: Any = facing.kpi.relays
-        self.assertIsNone(relays.fuse(facing.near.so, facing.far.so, (), print))
-        self.assertIsNone(relays.fuse(facing.near.so, facing.near.so, (), print))
+        near, far, tally = facing.near.so, facing.far.so, facing.near.hook
+        self.assertIsNone(relays.fuse(near, far, tally, print))
+        self.assertIsNone(relays.fuse(near, near, tally, print))
 
 
 class TruthTests(FuseCase):
@@ -179,6 +195,32 @@ class TruthTests(FuseCase):
             facing.settle()
             self.assertTrue(facing.ends["server"].got == BIG[:90_000])
 
+    def test_quiet(self) -> None:
+        """Nothing is woken in vain: by an urgent byte, while a sink is full, after one end."""
+        for family in ("inet", "local"):
+            facing = self.facing("splice", family=family)
+            client = facing.ends["client"]
+            self.fill(facing)
+            full = self.idle(facing)
+            facing.settle()
+            client.sock.send(b"!", socket.MSG_OOB)
+            facing.turn(20)
+            marked = self.idle(facing)
+            client.shuts = True
+            facing.settle()
+            self.assertEqual((0, 0, 0), (full, marked, self.idle(facing)))
+
+    def idle(self, facing: Facing) -> int:
+        """Return how often a driver is woken while the ends do nothing."""
+        woken: list[int] = []
+        patches = []
+        for name in ("doRead", "doWrite", "connectionLost"):
+            patches.append(self.patch(StreamDriver, name, lambda *args: woken.append(1)))
+        facing.turn(20)
+        for patch in patches:
+            patch.restore()
+        return len(woken)
+
 
 class DoubtTests(FuseCase):
     """Reads that are left to the driver."""
@@ -219,6 +261,20 @@ class DoubtTests(FuseCase):
             self.assertTrue(facing.near.hook.high)
             self.empty(facing)
 
+    def test_unfused_smaller(self) -> None:
+        """So is it when the sink's buffer was made a smaller one than what is in it."""
+        for how in ("fuse", "splice"):
+            facing = self.facing(how, "tee")
+            far = facing.far
+            far.so.so_snd.hiwat = 1 << 21
+            self.fill(facing)
+            self.assertFalse(far.so.so_snd.high)
+            far.so.setsockopt(SOL, socket.SO_SNDBUF, 5000)
+            facing.lines("connect . m0: look left2right")
+            self.assertTrue(far._high)
+            self.empty(facing)
+            self.assertFalse(far._high)
+
     def test_closed(self) -> None:
         """A node that is shut down while a pipe is full still sends that; then it is over."""
         facing = self.facing("splice")
@@ -251,34 +307,141 @@ class PipeTests(FuseCase):
         self.patch(facing.kpi.relays.pipes, "lend", lambda: None)  # type: ignore[union-attr]
         self.swaps(facing, BIG)
 
-    def test_unable(self) -> None:
-        """Sockets that cannot be spliced are asked but once, each way."""
-        facing = self.facing("splice")
-        pipes: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+    def refuse(self, facing: Facing, code: int, verb: str) -> list[int]:
+        """Have a *verb* of every pipe answer *code*; return where it is noted how often."""
+        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
         asked: list[int] = []
 
         class Refusing(Lent):
-            def fill(self, sock: socket.socket, count: int) -> int:
-                asked.append(count)
-                raise OSError(e.EINVAL, "no")
+            pass
+
+        def refuses(*args: Any) -> int:
+            asked.append(code)
+            raise OSError(code, "no")
 
         def lend() -> Lent:
-            pipes._made += 1
-            return Refusing(pipes, *os.pipe())
+            pool._made += 1
+            return Refusing(pool, *os.pipe2(os.O_NONBLOCK))
 
-        self.patch(pipes, "lend", lend)
-        self.swaps(facing, BIG)
-        self.assertEqual((2, 0), (len(asked), pipes._users))
+        setattr(Refusing, verb, refuses)
+        self.patch(pool, "lend", lend)
+        return asked
+
+    def test_unable(self) -> None:
+        """Sockets, or processes, for which splice is not meant are asked but once, each way."""
+        for code in (e.EINVAL, e.ENOSYS, e.EPERM, e.EOPNOTSUPP):
+            for verb in ("fill", "send"):
+                facing = self.facing("splice")
+                asked = self.refuse(facing, code, verb)
+                self.swaps(facing, BIG)
+                self.assertEqual(2, len(asked))
+                self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
+
+    def test_short_of_memory(self) -> None:
+        """A system that is short of memory has not ended the connection."""
+        for code in (e.ENOMEM, e.ENOBUFS):
+            facing = self.facing("splice")
+            asked = self.refuse(facing, code, "fill")
+            self.swaps(facing, BIG)
+            self.assertLess(2, len(asked))
+
+    def test_broken(self) -> None:
+        """An error of the connection that splice is told of, and nobody else, ends it."""
+        facing = self.facing("splice")
+        self.refuse(facing, e.ETIMEDOUT, "fill")
+        for _ in range(2):
+            facing.ends["client"].out += BIG[:2000]
+            facing.settle()
+        self.assertEqual("ECONNRESET", facing.ends["server"].over)
+
+    def test_signal(self) -> None:
+        """Whoever wants to die of SIGPIPE, however late he says so, does not of a pipe of ours."""
+        facing = self.facing("splice")
+        before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        try:
+            self.swaps(facing, BIG)
+        finally:
+            signal.signal(signal.SIGPIPE, before)
+        self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
+
+    def test_last(self) -> None:
+        """A sink that takes nothing does not keep the last pipe from the others."""
+        self.patch(pipes, "_MOST", 1)
+        facing = self.facing("splice")
+        self.fill(facing)
+        driver = facing.far.so.driver
+        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+        self.assertTrue(facing.far.so.sndcount)
+        self.assertEqual((None, 1), (driver.ahead, len(pool._idle)))
+        self.empty(facing)
+
+    def most(self, facing: Facing, beside: Callable[[], object]) -> int:
+        """Return what is moved at most in one wake while *beside* is done between any two."""
+        client, near = facing.ends["client"], facing.near.so
+        before = last = near.rcvbytes
+        client.out += BIG[:20_000]
+        client.push()
+        steps: list[int] = []
+        for _ in range(1000):
+            if near.rcvbytes == before + 20_000:
+                break
+            beside()
+            facing.turn()
+            steps.append(near.rcvbytes - last)
+            last = near.rcvbytes
+        self.empty(facing, BIG[:20_000])
+        facing.ends["server"].got.clear()
+        return max([step for step in steps if step][2:])  # nobody was beside the first
+
+    def test_rounds(self) -> None:
+        """What fills a splice is followed at once by more, unless anybody else does anything."""
+        self.patch(relay, "CHUNK", 1000)
+        self.patch(relay, "ALONE", 1)
+        facing = self.facing("splice")
+        facing.ends["client"].out += BIG[:9000]
+        facing.settle()
+        facing.ends["server"].got.clear()
+        relays: Any = facing.kpi.relays
+        server = facing.ends["server"].sock
+
+        def answer() -> None:
+            server.send(b"answer")
+
+        def other() -> None:
+            facing.far.so.post(READ, facing.far.so.so_rcv)
+
+        self.assertEqual(4000, self.most(facing, tuple))
+        self.assertEqual(1000, self.most(facing, answer))
+        self.assertEqual(1000, self.most(facing, other))
+        self.assertEqual(4000, self.most(facing, tuple))
+        facing.lines(f"shutdown [{facing.near.id:x}]:")
+        self.assertIsNone(relays.last)
+
+    def test_rounds_end(self) -> None:
+        """An end of file behind a splice that was filled is none but that."""
+        self.patch(relay, "CHUNK", 1000)
+        self.patch(relay, "ALONE", 1)
+        facing = self.facing("splice")
+        facing.ends["client"].out += BIG[:9000]
+        facing.settle()
+        facing.ends["client"].out += BIG[9000:11_000]
+        facing.ends["client"].shuts = True
+        facing.settle()
+        server = facing.ends["server"]
+        self.assertEqual((BIG[:11_000], "end"), (bytes(server.got), server.over))
+        server.out += b"answer"
+        facing.settle()
+        self.assertEqual(b"answer", facing.ends["client"].got)
 
     def test_given_back(self) -> None:
         """No pipe is lent beyond the bytes in it, nor kept when the last coupled relay ended."""
         facing = self.facing("splice")
-        pipes: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
         self.swaps(facing, BIG)
-        self.assertEqual((2, True), (pipes._users, pipes._made == len(pipes._idle) > 0))
+        self.assertEqual((2, True), (pool._users, pool._made == len(pool._idle) > 0))
         facing.lines(f"shutdown [{facing.near.id:x}]:")
         facing.settle()
-        self.assertEqual((0, 0, []), (pipes._users, pipes._made, pipes._idle))
+        self.assertEqual((0, 0, []), (pool._users, pool._made, pool._idle))
 
     def test_sizes(self) -> None:
         """The far ends see a reset where the buffers are the smallest there are."""

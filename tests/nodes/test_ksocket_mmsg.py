@@ -82,6 +82,54 @@ class RelayTests(WaysCase):
             got = await self.datagrams(client, len(sent)) if sent else []
             self.assertEqual([(data, to) for data in sent], got)
 
+    async def test_shortened(self):
+        """Past tees that only pass on each still counts; one that gets a hook is asked at once."""
+        self.run_lines("mkpeer tee boot left2right", "name boot t1")
+        for i in (1, 2, 3):
+            self.run_lines(f"mkpeer t{i}: tee right left", f"name t{i}:right t{i + 1}")
+        self.run_lines("rmhook boot", f"mkpeer t1: ksocket left {UDP}")
+        self.run_lines(f"mkpeer t4: ksocket right {UDP}", "msg t1:left bind inet/127.0.0.1:0")
+        (sink, address), (source, _) = self.udp(), self.udp()
+        self.run_lines(f"msg t4:right connect {address}")
+        to = ("127.0.0.1", int(self.ask("t1:left", "getname").rpartition(":")[2]))
+        sent = 0
+
+        async def pass_on(rounds: int) -> None:
+            nonlocal sent
+            for _ in range(rounds):
+                wanted = [bytes([sent % 256, i] * 20) for i in range(10)]
+                for data in wanted:
+                    source.sendto(data, to)
+                self.assertEqual(wanted, [d for d, _ in await self.datagrams(sink, 10)])
+                sent += 10
+
+        def seen(links: int = 4) -> list[int]:
+            told = [self.ask(f"t{i}:", "getstats").partition("left={")[2] for i in (1, 2, 3, 4)]
+            hooks = [self.node(f"t{i + 1}:").hooks["right"] for i in range(links)]
+            return [int(text.split("inFrames=")[1].split()[0]) for text in told] + [
+                hook.packets for hook in hooks
+            ]
+
+        node = self.node("t1:left")
+        await pass_on(20)
+        self.assertIs(self.node("t4:").hooks["right"], node._route.hooks[-1])
+        self.assertEqual([sent] * 8, seen())
+        self.assertEqual(sent, node.hook.packets)
+        self.run_lines("connect . t2: copy left2right")
+        self.assertIsNone(node._route)
+        before = sent
+        await pass_on(20)
+        self.assertEqual([sent] * 8, seen())
+        self.assertEqual(sent - before, len(self.local.received["copy"]))
+        self.run_lines("rmhook copy")
+        await pass_on(20)
+        self.assertEqual(4 + 1, len(node._route.hooks))
+        self.run_lines("rmhook t4: right")
+        self.assertIsNone(node._route)
+        source.sendto(b"x", to)
+        await self.until(lambda: node.so.rcvpackets == sent + 1)
+        self.assertEqual([sent + 1] * 4 + [sent + 1] * 3, seen(3))
+
     async def test_tags(self):
         """A batch whose packets have tags, none, those of others and a mark goes where they say."""
         a, b = self.udp()[0], self.udp()[0]
@@ -103,6 +151,28 @@ class RelayTests(WaysCase):
         self.assertEqual([b"2"], [d for d, _ in await self.datagrams(b, 1)])
         self.assertEqual({errno.EDESTADDRREQ: 3}, hook.drops)
         self.run_lines("rmhook x")
+
+    async def test_losses(self):
+        """What a batch loses is counted on the hook by the errno of each, not by the last one."""
+        a = self.udp()[0]
+        self.run_lines(f"mkpeer ksocket x {UDP}")
+        hook, port = self.local.hooks["x"], a.getsockname()[1]
+
+        def tagged(data: bytes, port: int) -> Packet:
+            return Packet(data, (Tag(COOKIE, 1, bytes(4) + inet(port)),))
+
+        batch = [tagged(bytes(65_508), port), tagged(b"1", port), tagged(b"2", 0), Packet(b"3")]
+        hook.send_batch(Batch(batch))
+        self.assertEqual([b"1"], [data for data, _ in await self.datagrams(a, 1)])
+        lost = {errno.EMSGSIZE: 1, errno.EINVAL: 1, errno.EDESTADDRREQ: 1}
+        self.assertEqual(lost, hook.drops)
+        with self.assertRaises(OSError) as caught:
+            hook.send_data(tagged(b"4", 0))
+        self.assertEqual(errno.EINVAL, caught.exception.errno)
+        hook.send_batch(Batch([tagged(b"5", port), Packet(b"6")]))
+        lost[errno.EINVAL] += 1
+        lost[errno.EDESTADDRREQ] += 1
+        self.assertEqual(lost, hook.drops)
 
     async def test_shared(self):
         """A batch that several nodes are given stays as it is: no names get into the graph."""

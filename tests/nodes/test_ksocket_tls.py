@@ -16,10 +16,10 @@ from ngksock.kpi import IPPROTO_TLS
 from ngksock.netgraph import EOF
 from ngksock.netgraph.layout import quote
 from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.replay import NoFiles
 from ngksock.netgraph.session import Session
 from ngksock.nodes.ksocket import ksocket
 from ngksock.nodes.ksocket.tls import GETTLS, SETTLS, TLSOptions, TLSState
-from ngksock.nodes.listener import NoFiles
 from ngksock.service.run import Run, ScriptError
 from ngksock.service.script import Library
 from ngksock.testing import Sandbox

@@ -6,6 +6,9 @@ import errno as e
 import socket
 
 from ngksock.netgraph.ngctl import LineError
+from ngksock.nodes.ksocket.address import SOCKADDR
+from ngksock.nodes.ksocket.option import SOCKOPT
+from ngksock.nodes.ksocket.tls import SETTLS
 from ngksock.nodes.listener import listener
 from ngksock.testing import GraphTestCase, check_node_type
 from tests.nodes.reactive import TCP, ReactiveCase
@@ -73,6 +76,16 @@ class MessageTests(ListenerCase):
             self.assertEqual(e.EINVAL, caught.exception.errno)
             self.assertIn(said, str(caught.exception))
         self.assertEqual(f"{{ lines=[ {ECHO} ] }}", self.ask("door:", "getscript"))
+
+    def test_lasting(self):
+        """An argument of a script is packed once, unless it names an interface."""
+        for layout, lasting, passing in (
+            (SOCKADDR, "inet6/[::1]:80", "inet6/[fe80::1%lo]:80"),
+            (SOCKOPT, "{ tcp_nodelay=1 }", "{ so_bindtodevice=lo }"),
+            (SETTLS, '{ verify=0 alpn=[ "h2" ] }', None),
+        ):
+            self.assertTrue(layout.lasts(lasting), lasting)
+            self.assertFalse(passing is not None and layout.lasts(passing), passing)
 
     def test_no_socket(self):
         """start without a socket is ENOTCONN, and of one that cannot listen its errno."""
@@ -264,6 +277,31 @@ class ConnectionTests(ListenerCase):
         client = self.client(self.name)
         self.assertEqual(b"", await self.read(client, 1))
         await self.until(lambda: self.stats() == (1, 0, 1, 0))
+
+    async def test_ends_itself(self):
+        """What a script makes after it has ended its connection ends too."""
+        self.run_lines("mkpeer door: hub x y", "name door:x wall")
+        self.few = set(self.net.nodes)
+        self.begin('"mkpeer echo a a" "shutdown ." "mkpeer wall: hub later x"')
+        client = self.client(self.name)
+        self.assertEqual(b"", await self.read(client, 1))
+        await self.clear()
+        self.assertEqual((1, 0, 1, 0), self.stats())
+        self.assertEqual(["y"], list(self.node("wall:").hooks))
+
+    async def test_new_script(self):
+        """A script that is set while connects of the one before are under way has its own."""
+        server, address = self.server()
+        self.begin(OUT.format(address))
+        first = self.client(self.name)
+        await self.until(lambda: self.stats()[0])
+        peer = await self.accepted(server)
+        self.run_lines(f"msg door: setscript {{ lines=[ {ECHO} ] }}")
+        await self.echoed(self.client(self.name))
+        self.assertEqual((2, 2, 0, 0), self.stats())
+        first.close()
+        peer.close()
+        await self.until(lambda: self.stats()[1] == 1)
 
 
 class RehearsalTests(GraphTestCase):

@@ -198,6 +198,24 @@ class TimeTests(LimitCase):
         self.assertLess(reactor.seconds() - began, 3)
         self.assertEqual((1, 0, 0, 1), self.stats())
 
+    async def test_looks(self):
+        """Without a time for silence nobody looks at connections that wait for nothing."""
+        self.begin(ECHO)
+        for _ in range(3):
+            await self.echoed(self.client(self.name))
+        looked: list[int] = []
+
+        def carried(connection: Any) -> int:
+            looked.append(connection.node.id)
+            return 0
+
+        self.patch(self.door, "_carried", carried)
+        self.door._look()
+        self.assertEqual([], looked)
+        self.run_lines("msg door: settimeouts { connect=10 idle=800 }")
+        self.door._look()
+        self.assertEqual(sorted(self.door.connections), looked)
+
     async def test_longer_idle(self):
         """A longer one, or none, spares those who are silent, and leaves no timer."""
         self.begin(ECHO, "settimeouts { connect=0 idle=1 }")

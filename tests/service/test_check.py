@@ -174,6 +174,36 @@ class PhantomTests(FolderTestCase):
             found,
         )
 
+    def test_edited_links(self) -> None:
+        """insert and bypass are carried out: later lines find what they make, and miss the rest."""
+        edit = 'insert { hook="%s" type="%s" in="left" out="right" name="tap" }'
+        good = (
+            HUB
+            + "mkpeer fan: hole out in\n"
+            + f"msg fan: {edit % ('out', 'tee')}\nmsg tap: getstats\n"
+            + 'msg fan:out.right getstats "in"\n'
+            + 'msg tap: bypass { in="left" out="right" }\n'
+        )
+        self.assertEqual([], self.found(good))
+        self.assertEqual(['8:5: there is no node "tap:"'], self.found(f"{good}msg tap: getstats\n"))
+
+    def test_wrong_edits(self) -> None:
+        """What a wrong insert would have put in is not missed afterwards."""
+        edit = (
+            'insert { hook="%s" type="%s" in="left" out="right" name="tap" }\nmsg tap: getstats\n'
+        )
+        self.assertEqual(
+            ['3:17: fan: node fan has no hook "out"; it has boot'],
+            self.found(f"{HUB}msg fan: {edit % ('out', 'tee')}"),
+        )
+        self.assertEqual(
+            ['3:17: fan: there is no node type "te"; did you mean "tee"?'],
+            self.found(f"{HUB}msg fan: {edit % ('boot', 'te')}"),
+        )
+        self.assertEqual(
+            ['1:5: there is no node "fan:"'], self.found(f"msg fan: {edit % ('out', 'tee')}")
+        )
+
     def test_node_is_named(self) -> None:
         """What a node itself refuses is told with its address, at the argument."""
         found = self.found("mkpeer strict a a\nname a s\nmsg s: setspeed 0\n")

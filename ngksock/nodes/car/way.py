@@ -262,6 +262,16 @@ class Way:
             self.high = False
             hook.send_flow(False)
 
+    def empty(self) -> Batch:
+        """Take out what waits, a piece of it at a time; nothing while the sink takes nothing."""
+        out, batch = self.out, Batch()
+        if out is None or out.high or out.waiting:
+            return batch
+        while self.queue and batch.nbytes < PIECE:
+            batch.add(self.queue.popleft())
+        self.octets -= batch.nbytes
+        return batch
+
     def discard(self) -> None:
         """Forget all but what belongs to a stream: its source may have ended, as sources do."""
         kept = deque(packet for packet in self.queue if packet.eof or packet.stream)

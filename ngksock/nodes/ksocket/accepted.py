@@ -32,7 +32,9 @@ class AcceptedType(ParseType[Accepted]):
 
     def write(self, value: Accepted, out: bytearray, seen: Seen) -> None:
         self._form.fields[0].type.write(value.nodeid, out, {})
-        out.extend(SockAddr(value.addr.family, value.addr.data).pack())
+        data = value.addr.data
+        out.extend((len(data) + 2, value.addr.family))
+        out.extend(data)
 
     def read(self, data: Reader, seen: Seen) -> Accepted:
         nodeid = self._form.fields[0].type.read(data, {})

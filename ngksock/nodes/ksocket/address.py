@@ -12,6 +12,7 @@ import struct
 import sys
 from dataclasses import dataclass
 from errno import E2BIG, EAFNOSUPPORT, EINVAL
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from ngksock.kpi import sockaddr
@@ -116,7 +117,7 @@ class SockAddr:
     def text(self) -> str:
         """Return it as people write it; the generic form where there is no other."""
         try:
-            return _text(self)
+            return _remembered(self) if self.family == INET else _text(self)
         except (OSError, ValueError):
             return GENERIC_ADDRESS.unparse(self.generic())
 
@@ -140,6 +141,10 @@ def _text(address: SockAddr) -> str:
     return GENERIC_ADDRESS.unparse(address.generic())
 
 
+_remembered: Final = lru_cache(1024)(_text)
+"""Who connects to one place again and again tells its name as often (interfaces may change)."""
+
+
 def _scope_text(scope: int) -> str:
     return f"%{sockaddr.scope_name(scope)}" if scope else ""
 
@@ -152,7 +157,11 @@ class SockAddrType(ParseType[SockAddr]):
     generic struct.  It has no default.  Names are not resolved.
     """
 
+    steady = True
     greedy = True
+
+    def lasts(self, text: str) -> bool:
+        return "%" not in text  # an interface has another number when it comes again
 
     @property
     def minsize(self) -> int:

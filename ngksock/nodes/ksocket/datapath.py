@@ -9,11 +9,11 @@ from typing import Final
 
 from ngksock.kpi import Socket
 from ngksock.kpi.constants import SHUT_WR, SO_FILT_HINT_DISCONNECTED
-from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Tag
+from ngksock.netgraph import EOF, Batch, Hook, Node, Packet, Reply, Route, Tag
 from ngksock.netgraph.hook import one_by_one
 from ngksock.nodes.ksocket.describe import addresses
 from ngksock.nodes.ksocket.family import Kind
-from ngksock.nodes.ksocket.tags import AddressTags, alike, destination
+from ngksock.nodes.ksocket.tags import AddressTags, destination, shared_tags
 
 __all__ = ["OWN_COOKIE", "DataPath"]
 
@@ -37,6 +37,27 @@ class DataPath(Node):
     from there; of a stream it passes on the end of file, and how it came.
     """
 
+    # Thousands of connections are twice as many of these: a dict would take
+    # three times the room (one with more than 30 names is not shared).
+    __slots__ = (
+        "_abandoned",
+        "_connecting",
+        "_cut",
+        "_eof_received",
+        "_eof_seen",
+        "_high",
+        "_listening",
+        "_reading",
+        "_route",
+        "_tags",
+        "_target",
+        "cloned",
+        "hook",
+        "kind",
+        "lasterror",
+        "so",
+    )
+
     def __init__(self) -> None:
         super().__init__()
         self.kind: Kind | None = None
@@ -52,8 +73,9 @@ class DataPath(Node):
         self._abandoned = False  # by its neighbour, while it was connecting
         self._listening = False
         self._connecting: Reply[int] | None = None
-        self._tags = AddressTags()
+        self._tags: AddressTags | None = None  # of datagrams, once there is a hook
         self._reading = False
+        self._route: Route | None = None  # of datagrams, past nodes that pass on
 
     # -- from the hook to the socket (§7.10)
 
@@ -105,10 +127,11 @@ class DataPath(Node):
             return
         so = self._socket()
         batch = Batch((packet,), packet.len)
-        name = destination(packet, self.id, self._kind().family)
+        name = destination(packet.tags, self.id, self._kind().family)
         if name is not None:
             batch.names = [name]
         if not so.sendbatch(batch):
+            so.takelosses()  # that is how it is told
             raise OSError(so.lasterror, f"ksocket {self!r} could not send a datagram")
 
     def _dgram_batch(self, hook: Hook, batch: Batch) -> None:
@@ -121,24 +144,25 @@ class DataPath(Node):
         if not batch:
             return
         family = self._kind().family
-        if alike(batch):
-            name = destination(batch[0], self.id, family)
+        tags = shared_tags(batch)
+        if tags is not None:
+            name = destination(tags, self.id, family) if tags else None
             if name is not None:
-                batch = Batch(batch, batch.nbytes)
-                batch.names = [name] * len(batch)
+                batch = batch.addressed([name] * len(batch))
         else:
-            names = [destination(packet, self.id, family) for packet in batch]
+            # Packets of a few senders come mixed: each is looked up once.
+            known = {tags: destination(tags, self.id, family) for tags in {p.tags for p in batch}}
             # Tags of other nodes are none for this one: then the batch goes the short way.
-            if any(name is not None for name in names):
-                batch = Batch(batch, batch.nbytes)
-                batch.names = names
+            if any(name is not None for name in known.values()):
+                batch = batch.addressed([known[packet.tags] for packet in batch])
         try:
             lost = len(batch) - so.sendbatch(batch)
         except OSError as error:  # its own side was shut
             hook.peer.drop(error.errno or EINVAL, len(batch))
             return
         if lost:
-            hook.peer.drop(so.lasterror, lost)
+            for code, count in so.takelosses().items():
+                hook.peer.drop(code, count)
 
     # -- from the socket to the hook (§7.11)
 
@@ -147,18 +171,14 @@ class DataPath(Node):
         if not hook.high:
             self.graph.work.call(self._read)
 
-    def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
-        if self._connecting is None:
-            self._read()
-
-    def _writable(self, so: Socket, cookie: None, waitf: int) -> None:
+    def _writable(self, so: Socket) -> None:
         if self._high and so.sndspace() > 0:
             self._high = False
             if self.hook is not None:
                 self.hook.send_flow(False)
         self._finish()
 
-    def _event(self, so: Socket, cookie: None, event: int) -> None:
+    def _event(self, so: Socket, event: int) -> None:
         """A connection was made, or it ended; upcalls do not tell which came first."""
         if self._connecting is not None:
             if event & SO_FILT_HINT_DISCONNECTED:
@@ -187,9 +207,15 @@ class DataPath(Node):
                         self._eof_seen = True
                         hook.send_batch(Batch((EOF,), 0))
                         break
-                else:
+                elif self._tags is not None:
                     self._tags.mark(batch, self.id)
-                hook.send_batch(batch)
+                route = self._route
+                if route is None:
+                    hook.send_batch(batch)
+                else:
+                    route.packets += len(batch)
+                    route.bytes += batch.nbytes
+                    route.hooks[-1].deliver(batch)
         except BlockingIOError:
             return  # an upcall follows when there is more
         except OSError as error:

@@ -35,6 +35,7 @@ _HOST_TYPES: Final = {
     3: int(socket.SOCK_RAW),
     5: int(socket.SOCK_SEQPACKET),
 }
+_CONNECTED: Final = frozenset({int(socket.SOCK_STREAM), int(socket.SOCK_SEQPACKET)})
 _SHARED: Final = {
     "ip": 0, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "encap": 98, "pim": 103,
     "raw": 255,
@@ -133,7 +134,7 @@ class Kind(NamedTuple):
     @property
     def connected(self) -> bool:
         """Whether data needs a connection first, and have an end."""
-        return self.type in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+        return self.type in _CONNECTED
 
     @property
     def tls(self) -> bool:

@@ -2,9 +2,12 @@
 
 Two ksockets face each other when the route that begins at the hook of one ends
 at the hook of the other: nothing in between does more than pass on.  Each
-direction is decided by itself, when a stream is connected and now and then
-while it carries packets.  When the route changes packets go through the graph
+direction is decided by itself, when it has carried a packet or two (most
+connections that are open carry nothing) and now and then while packets go
+through the graph.  When the route changes packets go through the graph
 again, and whatever the socket layer cannot do for us goes through it anyway.
+
+Datagrams go through the graph, but not through nodes that only pass on.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Facing"]
 
+FIRST: Final = 3
+"""A connection that has been looked at so often carries something: it is worth a relay."""
+
 READS: Final = 16
 """After so many reads through the graph it is asked again whether they need to go there."""
 
@@ -28,11 +34,13 @@ READS: Final = 16
 class Facing(DataPath):
     """A data path that may be fused with one it faces."""
 
+    __slots__ = ("_far", "_reads", "_relay")
+
     def __init__(self) -> None:
         super().__init__()
         self._relay: Relay | None = None
         self._far: Facing | None = None
-        self._reads = 0
+        self._reads = FIRST  # so many until it is asked
 
     @property
     def held(self) -> bool:
@@ -41,16 +49,11 @@ class Facing(DataPath):
             self._relay is not None and self._relay.held
         )
 
-    def _event(self, so: Socket, cookie: None, event: int) -> None:
-        super()._event(so, cookie, event)
-        far = self._fuse()
-        if far is not None:
-            far._fuse()
-
     def _read(self) -> None:
         super()._read()
-        self._reads += 1
-        if not self._reads % READS:
+        self._reads -= 1
+        if not self._reads:
+            self._reads = READS
             self._fuse()
 
     def _takes_stream(self, hook: Hook) -> Socket | None:
@@ -59,27 +62,40 @@ class Facing(DataPath):
             return None
         return self.so
 
-    def _fuse(self) -> Facing | None:
-        """Let the node we face send what we receive; return it, None if that cannot be."""
+    def _fuse(self) -> None:
+        """Let the node we face send what we receive, if there is one and it can."""
         so, hook = self.so, self.hook
         if so is None or hook is None or self._relay is not None or not self.valid:
-            return None
+            return
+        if self.kind is not None and not self.kind.connected:
+            self._shorten(hook)
+            return
         relays = so.kpi.relays
         if relays is None or not relays.on or not so.proto.stream:
-            return None
+            return
         route = follow(hook)
         if route is None or not isinstance(route.end.node, Facing):
-            return None
+            return
         far = route.end.node
         to = far._takes_stream(route.end)
         if to is None or to.kpi is not so.kpi:
-            return None
-        relay = relays.fuse(so, to, route.tallies, route.drop)
-        if relay is None:
-            return None
-        self._relay, self._far = relay, far
-        route.fix(self._part)
-        return far
+            return
+        relay = relays.fuse(so, to, route, route.drop)
+        if relay is not None:
+            self._relay, self._far = relay, far
+            route.fix(self._part)
+
+    def _shorten(self, hook: Hook) -> None:
+        """Hand datagrams to the first node that does more than pass on, if it is not the next."""
+        if self._route is None:
+            route = follow(hook)
+            if route is not None and len(route.hooks) > 1:
+                self._route = route
+                route.fix(self._lengthen)
+
+    def _lengthen(self) -> None:
+        """The way is another: datagrams go node by node."""
+        self._route = None
 
     def _part(self) -> None:
         """The way to the node we faced is another, or there is none."""

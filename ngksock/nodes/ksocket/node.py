@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from errno import (
-    EALREADY,
-    EINPROGRESS,
-    EINVAL,
-    EISCONN,
-    EOPNOTSUPP,
-)
+from errno import EALREADY, EINPROGRESS, EINVAL, EISCONN, EOPNOTSUPP
+from functools import lru_cache
 from typing import Any, Final
 
 from ngksock.kpi import Socket, SocketKPI, TLSConfig, settls
@@ -35,7 +30,7 @@ from ngksock.nodes.ksocket.option import (
     Sockopt,
     in_words,
 )
-from ngksock.nodes.ksocket.tags import COOKIE
+from ngksock.nodes.ksocket.tags import COOKIE, AddressTags
 from ngksock.nodes.ksocket.tls import GETTLS, SETTLS, TLSOptions, TLSState, check_tls
 from ngksock.plugin import NodeType
 
@@ -49,6 +44,13 @@ MEMBERSHIPS: Final = {*LEAVES, *LEAVES.values()}
 """Options that add up: each group is joined and left by itself."""
 REPLY_SPACE: Final = 1024
 """Largest option value ``getopt`` returns (§1.2)."""
+ORDER: Final = ("setopt", "settls", "bind", "listen", "connect")
+"""The commands that `config` tells, first to last."""
+USUAL: Final = TLSConfig()
+"""How TLS is spoken until something else is said."""
+
+_kind_of: Final = lru_cache(256)(Kind.parse)
+"""The same few kinds come again with every connection."""
 
 
 def kpi_of(graph: Any) -> SocketKPI:
@@ -69,15 +71,17 @@ class KSocket(Facing):
     when both directions of a connection have ended, or on its socket's error.
     """
 
+    __slots__ = ("_accepting", "_begun", "_config", "_settings", "embryos", "parent")
+
     hook_form = "family/type/protocol, as inet/dgram/udp; any name if it was accepted"
 
     def __init__(self) -> None:
         super().__init__()
         self.parent: KSocket | None = None
-        self.embryos: list[KSocket] = []
-        self.settings: dict[tuple[str, object], str] = {}
+        self.embryos: list[KSocket] | None = None  # made with the first
+        self._settings: tuple[tuple[str, object, str], ...] = ()
         self._accepting: Reply[Accepted] | None = None
-        self._config = TLSConfig()
+        self._config = USUAL
         self._begun = False  # in a dry run: it would be connecting, or listening
 
     # -- life
@@ -87,11 +91,9 @@ class KSocket(Facing):
         if self.hooks or self.hook is not None or self._eof_received:
             raise OSError(EISCONN, f'ksocket {self!r} has its hook already; "{name}" is one more')
         if self.cloned:
-            if self.parent is not None:
-                self.parent.embryos.remove(self)
-                self.parent = None
+            self._leave_parent()
             return
-        self.kind = Kind.parse(name)
+        self.kind = _kind_of(name)
         if not self.graph.checking:
             kind = self.kind
             self.so = kpi_of(self.graph).socket(kind.domain, kind.type, kind.protocol)
@@ -107,8 +109,11 @@ class KSocket(Facing):
             hook.rcvdata, hook.rcvbatch = self._stream_data, self._stream_batch
         else:
             hook.rcvdata, hook.rcvbatch = self._dgram_data, self._dgram_batch
-        self.so.catchevents(self._event, None, SO_FILT_HINT_CONNECTED | SO_FILT_HINT_DISCONNECTED)
-        self.so.setupcalls(self._readable, None, self._writable, None)
+            self._tags = AddressTags()
+        # Functions with the node as their cookie: bound methods would be one
+        # object more each, for every socket.
+        self.so.catchevents(_told, self, SO_FILT_HINT_CONNECTED | SO_FILT_HINT_DISCONNECTED)
+        self.so.setupcalls(_readable, self, _writable, self)
 
     def disconnect(self, hook: Hook) -> None:
         """End with the hook, once a stream that has ended both ways is sent."""
@@ -128,18 +133,29 @@ class KSocket(Facing):
             so.reset()
         elif so is not None:
             so.close()
-        if self.parent is not None:
-            self.parent.embryos.remove(self)
-            self.parent = None
-        for embryo in list(self.embryos):
+        self._leave_parent()
+        for embryo in list(self.embryos or ()):
             self.graph.rmnode(embryo)
+
+    def _leave_parent(self) -> None:
+        """Be an embryo no longer."""
+        parent, self.parent = self.parent, None
+        if parent is not None and parent.embryos is not None:
+            parent.embryos.remove(self)
 
     # -- messages
 
     def _remember(self, command: str, text: str, which: object = None) -> None:
         """Keep what `config` tells; of a command, and of *which* it is about, the last counts."""
-        self.settings.pop((command, which), None)  # in the order of what counts
-        self.settings[command, which] = text
+        self._forget(command, which)  # in the order of what counts
+        self._settings = (*self._settings, (command, which, text))
+
+    def _forget(self, command: str, which: object) -> bool:
+        """Keep no more what was said by a command, and of *which*; say whether anything was."""
+        before = self._settings
+        if before:
+            self._settings = tuple(line for line in before if line[:2] != (command, which))
+        return len(self._settings) < len(before)
 
     def _full(self, to: SockAddr) -> SockAddr:
         """Return *to* as it is true in any directory: a relative path made absolute."""
@@ -203,10 +219,14 @@ class KSocket(Facing):
             if error.errno != EINPROGRESS:
                 raise  # what it was connected to, if it was, it still is
             begun, self._connecting = error, reply
+        full = self._full(to)
         self._target = to.text()
-        self._remember("connect", self._full(to).text())
+        self._remember("connect", self._target if full is to else full.text())
         if begun is not None:
-            raise begun
+            try:
+                raise begun
+            finally:
+                begun = None  # its traceback holds this frame, and all that called it
 
     @command(5, resp=SOCKADDR)
     def getname(self) -> SockAddr:
@@ -229,7 +249,7 @@ class KSocket(Facing):
         if not self.graph.checking:
             host.set(self._socket(), option.value)
         number = (option.level, option.name)
-        if number in LEAVES and self.settings.pop(("setopt", (*LEAVES[number], option.value)), ""):
+        if number in LEAVES and self._forget("setopt", (*LEAVES[number], option.value)):
             return  # as if it had not been joined
         which = (*number, option.value if number in MEMBERSHIPS else b"")
         self._remember("setopt", in_words(option), which)
@@ -274,12 +294,6 @@ class KSocket(Facing):
         check_tls(self._kind())
         return TLSState() if self.graph.checking else TLSState.of(self._socket())
 
-    def _readable(self, so: Socket, cookie: None, waitf: int) -> None:
-        if self._listening:
-            self._accept()
-        else:
-            super()._readable(so, cookie, waitf)
-
     def _accept(self) -> None:
         """Give a waiting connection to the waiting request."""
         reply, so = self._accepting, self.so
@@ -302,6 +316,8 @@ class KSocket(Facing):
         connection, name = accepted
         clone = KSocket()
         clone.kind, clone.so, clone.cloned, clone.parent = self.kind, connection, True, self
+        if self.embryos is None:
+            self.embryos = []
         self.embryos.append(clone)
         self.graph.add(ksocket, clone)
         reply(Accepted(clone.id, SockAddr.of_host(name).generic()), clone.id)
@@ -315,10 +331,9 @@ class KSocket(Facing):
 
     def config(self) -> list[str]:
         """Return the options, then the addresses, as messages; a mark before those accepted."""
-        order = ["setopt", "settls", "bind", "listen", "connect"]
-        lines = sorted(self.settings.items(), key=lambda line: order.index(line[0][0]))
+        lines = sorted(self._settings, key=lambda line: ORDER.index(line[0]))
         mark = [ACCEPTED_MARK] if self.cloned else []
-        return mark + [f"msg . {name} {text}" for (name, _), text in lines]
+        return mark + [f"msg . {name} {text}" for name, _, text in lines]
 
     def status(self) -> str:
         """Return state, addresses, queues and counters in words."""
@@ -336,6 +351,24 @@ class KSocket(Facing):
             return "connecting"
         held = " held" if self.held and self._kind().connected else ""
         return ("connected" if so.isconnected() else "unconnected") + held
+
+
+# -- the callbacks of the socket; their cookie is the node
+
+
+def _readable(so: Socket, node: KSocket, waitf: int) -> None:
+    if node._listening:
+        node._accept()
+    elif node._connecting is None:
+        node._read()
+
+
+def _writable(so: Socket, node: KSocket, waitf: int) -> None:
+    node._writable(so)
+
+
+def _told(so: Socket, node: KSocket, event: int) -> None:
+    node._event(so, event)
 
 
 ksocket = NodeType("ksocket", COOKIE, KSocket)

@@ -35,6 +35,7 @@ class Sockopt:
 _PREFIXES: Final = ("so_", "tcp_", "ip_", "ipv6_")
 
 
+_PLAIN: Final = re.compile(r"\s*\{\s*\w+=[0-9]+\s*\}\s*", re.ASCII)
 _AHEAD: Final = re.compile(r'\{[\s,]*([^\s{}\[\]=",]+)')
 
 
@@ -56,8 +57,12 @@ def _word(text: Lexer) -> str | None:
 class SockoptType(ParseType[Sockopt]):
     """``{ level=<int32> name=<int32> value=[ ... ] }`` or exactly one ``{ word=value }``."""
 
+    steady = True
     greedy = True
     _form = Struct(Sockopt)
+
+    def lasts(self, text: str) -> bool:
+        return _PLAIN.fullmatch(text) is not None  # a word may name an interface
 
     @property
     def minsize(self) -> int:

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ngksock.nodes.ksocket.address import SockAddr
-from ngksock.packet import Batch, Packet, Tag
+from ngksock.packet import Batch, Tag
 
-__all__ = ["COOKIE", "AddressTags", "alike", "destination"]
+__all__ = ["COOKIE", "AddressTags", "destination", "shared_tags"]
 
 COOKIE: Final = 942710669
 ADDRESS_TAG: Final = 1
@@ -23,17 +23,18 @@ def _unpack(data: bytes, family: int) -> tuple[int, Any]:
     return int.from_bytes(data[:4], sys.byteorder), SockAddr.unpack(data[4:]).host(family)
 
 
-def destination(packet: Packet, number: int, family: int) -> Any:
+@lru_cache(KNOWN_MAX)
+def destination(tags: tuple[Tag, ...], number: int, family: int) -> Any:
     """
-    Return where the tag of *packet* sends it, or None: to the connected peer.
+    Return where the *tags* of a packet send it, or None: to the connected peer.
 
     Args:
-        packet: What is to be sent.
+        tags: All it has.
         number: The id of the ksocket; a tag of another node's is not for it,
             one of id 0 is for all.
         family: FreeBSD's number of the socket's family.
     """
-    for tag in packet.tags:
+    for tag in tags:
         if tag.cookie == COOKIE and tag.type == ADDRESS_TAG:
             try:
                 node, name = _unpack(tag.data, family)
@@ -44,15 +45,15 @@ def destination(packet: Packet, number: int, family: int) -> Any:
     return None
 
 
-def alike(batch: Batch) -> bool:
-    """Say whether all packets of *batch* have the same tags, as those of one sender do."""
+def shared_tags(batch: Batch) -> tuple[Tag, ...] | None:
+    """Return the tags that all packets of *batch* have, as those of one sender do, or None."""
     if batch.uniform:
-        return True
+        return batch.tags()
     tags = batch[0].tags
-    for packet in batch:  # noqa: SIM110 - a quarter of the time all() takes
+    for packet in batch:
         if packet.tags is not tags:
-            return False
-    return True
+            return None
+    return tags
 
 
 class AddressTags:
@@ -75,10 +76,7 @@ class AddressTags:
             return
         first = names[0]
         if names.count(first) == len(names):  # as they come from one sender
-            tags = self._tags(first, number)
-            for packet in batch:
-                packet.tags = tags
-            batch.uniform = True
+            batch.tag(self._tags(first, number))
             return
         for packet, name in zip(batch, names, strict=True):
             packet.tags = self._tags(name, number)

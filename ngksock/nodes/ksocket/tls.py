@@ -31,6 +31,8 @@ class Usual(IntType):
         usual: The default.
     """
 
+    steady = True
+
     def __init__(self, usual: int) -> None:
         super().__init__(32, "int")
         self.usual = usual

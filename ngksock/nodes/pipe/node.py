@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from errno import EINVAL, ENETDOWN
+from errno import EBUSY, EINVAL, ENETDOWN
 from typing import Final
 
 from ngksock.netgraph import FLOW_COOKIE, Batch, Hook, Message, Node, Packet, Schedule, command
@@ -268,6 +268,21 @@ class Pipe(Node):
         return "\n".join(lines)
 
     # -- the end ----------------------------------------------------------------------------
+
+    def rcvbypass(self, one: Hook, other: Hook) -> None:
+        """Send on at once all that waits or is under way; EBUSY while a sink takes nothing."""
+        ways = self.ways.values()
+        for _ in ways:  # twice: what the far end answers at once comes in behind us
+            for way in ways:
+                way.empty()
+        left = sum(way.waiting + way.line_frames for way in ways)
+        if left:
+            self._pump()
+            raise OSError(
+                EBUSY,
+                f"pipe {self!r} holds {left} packets for a sink that takes none just now;"
+                " send bypass again when it does",
+            )
 
     def disconnect(self, hook: Hook) -> None:
         way = self.ways[hook.name]

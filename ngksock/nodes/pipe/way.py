@@ -354,6 +354,32 @@ class Way:
                 if packet.eof or packet.stream:
                     self._put(due, packet, 1, packet.len)
 
+    def empty(self) -> bool:
+        """Send on at once what is under way and what waits, in order; False: some cannot go now."""
+        line, delivering = self.line, self.delivering
+        self.delivering = True
+        try:
+            while line or self.waiting:
+                out = self.out
+                if out is None or out.high or out.waiting:
+                    return False
+                batch = self._gather(inf, MOST) if line else self._turns(MOST)
+                self.pass_on(out, batch)
+        finally:
+            self.delivering = delivering
+        return True
+
+    def _turns(self, most: int) -> Batch:
+        """Take out of the queue the packets that have the next *most* turns."""
+        self.stalled = False
+        batch = Batch()
+        if self.first is not None:
+            batch.add(self.first)
+            self.first = None
+        while self.queue.frames and len(batch) < most:
+            batch.add(self.queue.pop())
+        return batch
+
     def flush(self) -> None:
         """Send on what belongs to a stream at once, and forget the rest."""
         self.discard()
