@@ -159,6 +159,11 @@ class Batch(list[Packet]):
             packet.tags = tags
         self.uniform = True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy is there to be changed, and what a sink keeps cannot be copied.
+        packets = list(self)  # before it is asked what it is: a slab is a batch after that
+        return type(self), (packets, self.nbytes), (None, {"names": self.names})
+
     def addressed(self, names: list[Any]) -> Batch:
         """Return the same packets, with *names*: this batch stays without."""
         batch = Batch(self, self.nbytes)
@@ -236,9 +241,9 @@ def _looking(name: str) -> Callable[..., Any]:
     return looks
 
 
-def _radd(self: Slab, other: list[Any]) -> Any:
+def _radd(self: Slab, other: Any) -> Any:
     self.cut()  # for a plain list adds what lies in it without asking
-    return other + self
+    return NotImplemented  # now *other* can do it, and in place if that is asked
 
 
 _COMPARING: Final = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")

@@ -131,6 +131,26 @@ class CheckNodeTypeTests(CheckCase):
 
         self.broken(Broken, "the node lives on after shutdown")
 
+    def test_cuts_a_live_link(self) -> None:
+        """A node that cuts the link it is put into, or as it refuses to be taken out, is found."""
+
+        class Refuses(Count):
+            def connect(self, hook: Hook) -> None:
+                if hook.peer.peer is not hook:  # it is put into a live link
+                    self.graph.rmhook(hook.peer)
+
+        class Clings(Count):
+            def rcvbypass(self, one: Hook, other: Hook) -> None:
+                self.graph.rmhook(other)
+
+        class Tells(Count):
+            def rcvbypass(self, one: Hook, other: Hook) -> None:
+                one.peer.node.disconnect(one.peer)
+
+        self.broken(Refuses, "it has cut that")
+        self.broken(Clings, "it refuses to be taken out and changes that")
+        self.broken(Tells, "it has its neighbours told")
+
     def test_bug_in_disconnect(self) -> None:
         """A bug in disconnect is found."""
 

@@ -1,6 +1,8 @@
 """Tests for packets, tags and batches."""
 
 import copy
+import pickle
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +89,22 @@ class BatchTests(SynchronousTestCase):
         self.assertIsNone(Batch().names)
         self.assertEqual(0, Batch().nbytes)
 
+    def test_copies(self) -> None:
+        """A copy is its maker's to change: nothing vouches for it, and no sink has made it up."""
+        for first in (Batch([Record(b"ab")] * 3), Slab(b"ababab", 2)):
+            first.tag(())
+            first.wire = memoryview(b"of a sink")
+            for made in (
+                copy.copy(first),
+                copy.deepcopy(first),
+                *(pickle.loads(pickle.dumps(first, how)) for how in range(2, 6)),
+            ):
+                self.assertEqual((False, None, 6), (made.uniform, made.wire, made.nbytes))
+                self.assertEqual([b"ab"] * 3, [packet.data for packet in made])
+            self.assertTrue(first.uniform)
+        named = copy.copy(first.addressed(["a"] * 3))
+        self.assertEqual((["a"] * 3, 6), (named.names, named.nbytes))
+
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "iter": lambda b: [*b],
@@ -115,6 +133,10 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda b: sum(packet.len for packet in b),
     "set": lambda b: len(set(b)),
     "extended": lambda b: _did(Batch([EOF]), lambda to: to.extend(b)),
+    "in place": lambda b: _grown([EOF], b),
+    "batch in place": lambda b: _grown(Batch([EOF]), b),
+    "deque in place": lambda b: list(_grown(deque([EOF]), b)),
+    "pickled": lambda b: pickle.loads(pickle.dumps(b)),
     "into": lambda b: _did([EOF, EOF], lambda to: to.__setitem__(slice(1, 1), b)),
     "append": lambda b: _did(b, lambda it: it.append(EOF)),
     "grow": lambda b: _did(b, lambda it: it.add(EOF)),
@@ -135,10 +157,19 @@ def _did(batch: Any, what: Callable[[Any], object]) -> Any:
     return batch
 
 
+def _grown(first: Any, more: Any) -> Any:
+    """Return *first* when *more* was added to it in place."""
+    same = first
+    first += more
+    assert first is same, "it is another object now"
+    return first
+
+
 def _plain(found: Any) -> Any:
     """Return what was found in a form that can be compared."""
     if isinstance(found, Packet):
-        return bytes(found.data), found.tags, found.record, found.eof
+        tags = [(tag.cookie, tag.type, tag.data) for tag in found.tags]
+        return bytes(found.data), tags, found.record, found.eof
     if isinstance(found, Batch):
         return [_plain(packet) for packet in found], found.nbytes
     if isinstance(found, (list, tuple)):

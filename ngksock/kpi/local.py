@@ -88,5 +88,5 @@ class Paths:
             there = os.lstat(name)
             if (there.st_dev, there.st_ino) == ours:
                 os.unlink(name)
-        except FileNotFoundError:
-            return  # somebody was quicker
+        except OSError:
+            return  # somebody was quicker, or has taken the folder: to close is no error

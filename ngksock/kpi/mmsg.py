@@ -122,11 +122,16 @@ class MmsgDriver(DgramDriver):
     # -- IUserRequests
 
     def adopted(self) -> int:
-        if self.longest:
-            sock = self.sock
-            if any(sock.getsockopt(segments.SOL_UDP, option) for option in _THEIRS):
-                self.longest = 0
+        if self.longest and any(map(self._has_set, _THEIRS)):
+            self.longest = 0
         return super().adopted()
+
+    def _has_set(self, option: int) -> int:
+        """Return what an option of UDP is set to: 0 where the system has no such option."""
+        try:
+            return self.sock.getsockopt(segments.SOL_UDP, option)
+        except OSError:
+            return 0
 
     def ctloutput(
         self, level: int, name: int, value: int | bytes | None = None, length: int = 0

@@ -31,7 +31,7 @@ _FLAGS: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK
 
 def can_splice() -> bool:
     """Whether the host splices, and tells of a closed socket by an error, not a signal."""
-    return _splice is not None and signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL
+    return _splice is not None and signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
 
 
 class Lent:

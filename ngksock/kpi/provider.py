@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ngksock._ikpi import ISocketKPIProvider, IUserRequests
 from ngksock._ikpi_events import SockUpcall
 from ngksock.errors import oserror
+from ngksock.kpi.callbacks import check_callable
 from ngksock.kpi.constants import DGRAM_SLOT, SS_PRIV
 from ngksock.kpi.filter import Filters
 from ngksock.kpi.local import Paths
@@ -26,6 +27,7 @@ from ngksock.kpi.socket import Socket
 from ngksock.kpi.tlsrecord import Records
 from ngksock.kpi.upcall import Upcalls
 from ngksock.kpi.watch import Watch
+from ngksock.kpi.ways import chosen
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -52,10 +54,7 @@ def _relays(how: str | None) -> Relays | None:
 
 
 def _records(how: str | None, slot: memoryview) -> Callable[[SSL.Connection], Records]:
-    how = how or os.environ.get("NGKSOCK_TLS") or "direct"
-    if how not in ("off", "direct"):
-        raise ValueError(f'tls is "off" or "direct", not "{how}"')
-    if how == "off":
+    if chosen(how, "NGKSOCK_TLS", ("off", "direct")) == "off":
         return Records
     try:
         from ngksock.kpi.tlsdirect import USABLE, DirectRecords
@@ -114,9 +113,7 @@ class SocketKPI:
         self.watch = Watch(self.clock)
         self.filters = Filters()
         self.relays = _relays(relay)
-        self.mmsg = mmsg or os.environ.get("NGKSOCK_MMSG") or "segments"
-        if self.mmsg not in ("off", "mmsg", "segments"):
-            raise ValueError(f'mmsg is "off", "mmsg" or "segments", not "{self.mmsg}"')
+        self.mmsg = chosen(mmsg, "NGKSOCK_MMSG", ("off", "mmsg", "segments"))
         self.paths = Paths(os.fsencode(os.getcwd() if directory is None else directory))
         # One slot is enough: each datagram is copied out before the next.
         # The byte beyond the longest one tells a longer one.
@@ -135,6 +132,8 @@ class SocketKPI:
         cookie: Any = None,
     ) -> Socket:
         proto = pffindproto(domain, type, protocol)
+        if callback is not None:
+            check_callable(callback)  # before there is anything to close
         so = self._new(proto, self._drivers(self, proto), callback, cookie)
         return so
 

@@ -20,7 +20,6 @@ the head of so_snd, counted by it and sent before the rest of it.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -33,6 +32,7 @@ from ngksock.kpi.constants import (
 )
 from ngksock.kpi.pipes import CHUNK, Lent, Pipes, can_splice
 from ngksock.kpi.stream import BUSY, StreamDriver
+from ngksock.kpi.ways import chosen
 from ngksock.packet import Batch, Packet
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class Relays:
     """
 
     def __init__(self, how: str | None = None) -> None:
-        how = how or os.environ.get("NGKSOCK_RELAY") or "splice"
-        if how not in ("off", "fuse", "splice"):
-            raise ValueError(f'a relay is "off", "fuse" or "splice", not "{how}"')
+        how = chosen(how, "NGKSOCK_RELAY", ("off", "fuse", "splice"))
         self.on = how != "off"
         self.splices = how == "splice" and can_splice()
         self.couple = COUPLE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ngksock.errors import oserror
 from ngksock.kpi import constants as c
+from ngksock.kpi.callbacks import check_callable
 from ngksock.kpi.lower import WOULD_BLOCK
 from ngksock.kpi.wait import Call
 
@@ -33,8 +34,8 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
         cookie: Its cookie.
 
     Raises:
-        OSError: EINVAL, not listening, or a callback beside MSG_USEUPCALL.
-            ENOTSUP, other flags.
+        OSError: EINVAL, not listening, a callback beside MSG_USEUPCALL, or one
+            that cannot be called.  ENOTSUP, other flags.
     """
 
     __slots__ = ("callback", "cookie", "flags", "so")
@@ -52,6 +53,7 @@ class Accepting(Call["tuple[Socket, SockAddr]"]):
             raise oserror(errno.ENOTSUP, f"accept has no flags {flags & ~known:#x}")
         if flags & c.MSG_USEUPCALL and callback is not None:
             raise oserror(errno.EINVAL, "a callback beside MSG_USEUPCALL")
+        check_callable(callback)  # before there is a connection that would be lost
         self.so = so
         self.flags = flags
         self.callback = callback

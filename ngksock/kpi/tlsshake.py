@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from ngksock.errors import oserror, words
 from ngksock.kpi import tlsopt
 from ngksock.kpi.driver import Driver, log
-from ngksock.kpi.listen import CONNECTED, CONNECTING, IDLE, LISTENING
+from ngksock.kpi.listen import CONNECTED, CONNECTING, ENDED, IDLE, LISTENING
 from ngksock.kpi.sockaddr import SockAddr
 from ngksock.kpi.stream import RCV_MIN, StreamDriver, folded
 from ngksock.kpi.tlsconfig import TLSConfig
@@ -288,8 +288,9 @@ class Handshake(StreamDriver):
         upcalls.hold()
         try:
             self._finish()  # an alert may have come
-            early = CUT_EARLY if self.mode == CONNECTING else ""
-            self._lost(self.take_error() or errno.ECONNRESET, early)
+            if self.mode != ENDED:  # else an embryo has no descriptor any more
+                early = CUT_EARLY if self.mode == CONNECTING else ""
+                self._lost(self.take_error() or errno.ECONNRESET, early)
         finally:
             upcalls.drain()
 

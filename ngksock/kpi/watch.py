@@ -64,6 +64,8 @@ class Watch:
     def _look(self) -> None:
         self._call = None
         for stream in list(self._streams):
+            if stream not in self._streams:
+                continue  # who was told of the end of another has closed it
             if stream.reading:
                 self._streams.discard(stream)
             elif _state(stream.sock) == TCPS_CLOSE:
@@ -71,7 +73,7 @@ class Watch:
                 stream.found_reset()
             else:
                 stream.probe()  # most that have met their end of file are closed by now
-        if self._streams:
+        if self._streams and self._call is None:  # else one of them was told, and began a watch
             self._call = self._clock.callLater(SECONDS, self._look)
 
 

@@ -123,7 +123,12 @@ class _Array(ParseType[list[T]]):
         return item
 
     def lasts(self, text: str) -> bool:
-        return type(self) in _STEADY and self.element.lasts(text)
+        if type(self) not in _STEADY:
+            return False
+        count: object = getattr(self, "count", None)
+        # What is called may count by whatever it likes.
+        counted = count.lasts(text) if isinstance(count, ParseType) else not callable(count)
+        return counted and self.element.lasts(text)
 
     def show(self, value: list[T], seen: Seen) -> str:
         _check_length(len(value), self.length(seen))
@@ -299,6 +304,9 @@ class CountedBytes(ParseType[bytes]):
         """How many elements the earlier fields announce; EINVAL if less than none."""
         return _length(self.count, seen)
 
+    def lasts(self, text: str) -> bool:
+        return isinstance(self.count, str) and super().lasts(text)
+
     def scan(self, text: Lexer, seen: Seen) -> bytes:
         at = text.blanks()
         count = self.length(seen)
@@ -343,6 +351,9 @@ class FixedBytes(CountedBytes):
     def __init__(self, count: int) -> None:
         super().__init__(lambda seen: count)
         self.size = count
+
+    def lasts(self, text: str) -> bool:
+        return ParseType.lasts(self, text)  # what it calls is its own
 
     def shape(self) -> str:
         return f"[ <hex8> x {self.size} ]"

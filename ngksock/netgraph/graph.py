@@ -45,7 +45,8 @@ class Graph:
         origins: Returns where all types come from.
 
     ``shared`` is where node types keep what all their nodes of this graph share.
-    ``newborn``, while it is a list, gets the nodes that are made.
+    ``newborn``, while it is a list, gets the nodes that `make` makes.  ``closing``
+    is true once nothing new is to begin.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Graph:
         self.origins = origins
         self.shared: dict[str, Any] = {}
         self.newborn: list[Node] | None = None
+        self.closing = False
         self.work = Worklist(soon)
         self.flow = Flow(self.bug)
         self.nodes: dict[int, Node] = {}
@@ -144,6 +146,8 @@ class Graph:
                 EINVAL, f"the constructor of type {kind.name} failed; the log says where"
             ) from error
         self.add(kind, node)
+        if self.newborn is not None:
+            self.newborn.append(node)
         return node
 
     def add(self, kind: INodeType, node: Node) -> None:
@@ -154,8 +158,6 @@ class Graph:
         node.id = self._new_id()
         self.nodes[node.id] = node
         self.living[kind.name] = self.living.get(kind.name, 0) + 1
-        if self.newborn is not None:
-            self.newborn.append(node)
 
     def _new_id(self) -> int:
         number = self._last_id
@@ -408,7 +410,8 @@ class Graph:
             return None
 
     def close(self) -> None:
-        """Destroy every node, the youngest first."""
+        """Destroy every node, the youngest first; no room that this makes is taken."""
+        self.closing = True
         for node in reversed(list(self)):
             self.rmnode(node)
 
@@ -444,10 +447,10 @@ class Graph:
         Join the peers of two hooks of one node, and remove those hooks (§5.8).
 
         The outer nodes keep their hooks, are told nothing, and lose no packet
-        that waits.
+        that waits.  Hooks that face each other, or are not linked (yet), just go.
         """
         left, right = one.peer, other.peer
-        if left is other or left is one or right is other:
+        if left is other or not (one.valid and other.valid):
             self.rmhook(one)
             self.rmhook(other)
             return

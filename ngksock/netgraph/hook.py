@@ -220,7 +220,7 @@ class Hook:
             work.depth = depth
 
     def deliver(self, load: Packet | Batch) -> None:
-        """Deliver what waited in the work list; nobody is left to raise to."""
+        """Deliver what is counted already, for it waited; nobody is left to raise to."""
         work, peer = self._work, self.peer
         work.enter()
         try:
@@ -228,10 +228,13 @@ class Hook:
                 self._batch(peer, load)
             else:
                 self._data(peer, load)
-        except OSError as error:
-            self.lost(error, ends=True)
         except BaseException as error:
-            self.bug(error, len(load) if isinstance(load, Batch) else 1, peer)
+            if isinstance(load, Batch):
+                self.bug(error, len(load), peer)  # an OSError, too, as in `send_batch`
+            elif isinstance(error, OSError):
+                self.lost(error, ends=True)
+            else:
+                self.bug(error, 1, peer)
         finally:
             work.leave()
 

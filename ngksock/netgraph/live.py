@@ -89,7 +89,7 @@ def insert(graph: Graph, at: Hook, kind: str, into: str, out: str, name: str = "
             _check_linked(at)
             if at.peer is not far:
                 raise OSError(ENOTCONN, f'hook "{at.name}" of node {at.node!r} was linked anew')
-        except OSError:
+        except BaseException:  # Ctrl-C is no OSError, and undone as well
             for hook in ends:
                 hook.peer = hook  # its end is not that of the outer ones
             graph.rmnode(new)

@@ -79,7 +79,7 @@ class ParseType(Generic[T]):
     size: int | None = None
     greedy: bool = False
     steady: bool = False
-    """Whether what this very class reads depends on the text alone (see `lasts`)."""
+    """Whether what this very class reads depends on text or bytes alone (see `lasts`)."""
 
     @property
     def minsize(self) -> int:
@@ -134,7 +134,7 @@ class ParseType(Generic[T]):
         return value
 
     def lasts(self, text: str) -> bool:
-        """Tell whether *text* means the same bytes whenever it is read: they may be kept then."""
+        """Tell whether *text* means the same bytes at any time, and they the same: to be kept."""
         # A subclass may read by rules of its own: it has to say so anew.
         return vars(type(self)).get("steady", False) is True
 

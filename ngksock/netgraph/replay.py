@@ -18,13 +18,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from errno import EINPROGRESS, EOPNOTSUPP
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ngksock.netgraph.command import Row
 from ngksock.netgraph.generic import SHARED_ROWS, row_named
 from ngksock.netgraph.message import GENERIC_COOKIE, Item, Message
 from ngksock.netgraph.port import GraphPort
 from ngksock.netgraph.session import Session
+from ngksock.netgraph.structure import made_plainly
 
 if TYPE_CHECKING:
     from ngksock._inetgraph import INodeType
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ngksock.netgraph.node import Node
 
 __all__ = ["NoFiles", "Replay", "ScriptPort"]
+
+_PLAIN: Final = frozenset({bool, int, str, bytes})
 
 
 class NoFiles:
@@ -163,6 +166,7 @@ class Replay:
             OSError: Its errno and its sentence, as of the session's LineError.
         """
         port = self.port
+        port.line = ""
         for step in self._steps:
             port.line = step.line
             if step.path is None:
@@ -182,12 +186,7 @@ class Replay:
             Message(step.cookie, step.cmd, step.data, token, 0, step.cmdstr), port.source.id
         )
         item.given = step.given
-        try:
-            graph.deliver(node, item, arrival)
-        except OSError as error:
-            if error.errno == EINPROGRESS:
-                port.waiting[token] = step.line
-            raise
+        graph.deliver(node, item, arrival)
 
     def _convert_and_send(self, step: _Step, path: str) -> None:
         """Send a message of a node's type, in the form that the type gives it."""
@@ -212,13 +211,13 @@ class Replay:
     def _convert(self, step: _Step, path: str, kind: INodeType) -> None:
         name = step.name
         assert name is not None  # it is a message with a name
-        step.hold(self.port.encode(path, name, step.text))
-        row = row_named(kind, name)
-        lasts = row is not None and (row.arg is None or row.arg.lasts(step.text))
-        step.kind = kind if lasts else None
-        step.given = None
-        if lasts and row is not None:
-            with suppress(Exception):  # the node is to say so then, each time
+        message = self.port.encode(path, name, step.text)
+        step.kind = step.given = None  # what was known is of another form
+        step.hold(message)
+        with suppress(Exception):  # of a layout's own code: the node is to say so then, each time
+            row = row_named(kind, name)
+            if row is not None and (row.arg is None or row.arg.lasts(step.text)):
+                step.kind = kind
                 given = row.unpack(step.data)
                 if all(map(_unchanging, given)):
                     step.given = row, given
@@ -249,11 +248,12 @@ def _prepare(line: str, only: frozenset[str] | None) -> _Step:
 
 
 def _unchanging(value: object) -> bool:
-    """Whether nobody can change *value*, so that all may have the same."""
-    if isinstance(value, int | str | bytes):
+    """Whether nobody can change *value*, and another made of the same bytes is the same."""
+    kind = type(value)
+    if kind in _PLAIN:
         return True
-    params = getattr(type(value), "__dataclass_params__", None)
-    if params is None or not params.frozen:
+    params = vars(kind).get("__dataclass_params__")
+    if params is None or not params.frozen or not made_plainly(kind):
         return False
     return all(_unchanging(getattr(value, field.name)) for field in fields(cast(Any, value)))
 

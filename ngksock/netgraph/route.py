@@ -46,12 +46,14 @@ class Route:
     ``end`` is the hook by which packets arrive; ``valid`` says that this is
     still the way.  ``packets`` and ``bytes`` count what took it: whoever uses
     a route adds to them while it is fixed, and everybody else reads the hooks.
+    ``counts`` are the hooks that count by the route alone: all, but for the
+    last one where whoever uses the route sends out of that, as ever.
     """
 
-    __slots__ = ("_changed", "bytes", "end", "hooks", "packets", "tallies", "valid")
+    __slots__ = ("_changed", "bytes", "counts", "end", "hooks", "packets", "tallies", "valid")
 
     def __init__(self, hooks: tuple[Hook, ...], tallies: tuple[Tally, ...]) -> None:
-        self.hooks = hooks
+        self.hooks = self.counts = hooks
         self.tallies = tallies
         self.end = hooks[-1].peer
         self.packets = self.bytes = 0
@@ -69,7 +71,7 @@ class Route:
         packets, count = self.packets, self.bytes
         if packets:
             self.packets = self.bytes = 0
-            for hook in self.hooks:
+            for hook in self.counts:
                 hook.carried(packets, count)
             for tally in self.tallies:
                 tally.packets += packets

@@ -12,7 +12,7 @@ from ngksock.netgraph.lexer import Lexer, ParseError, excerpt
 from ngksock.netgraph.parse import ParseType, Reader, Seen, pad, scan_value, skip_value, weight
 from ngksock.netgraph.scalars import IntType, IPAddrType
 
-__all__ = ["Field", "Struct"]
+__all__ = ["Field", "Struct", "made_plainly"]
 
 T = TypeVar("T")
 
@@ -190,11 +190,17 @@ class Struct(ParseType[T]):
         return True
 
     def lasts(self, text: str) -> bool:
-        return type(self) is Struct and all(field.type.lasts(text) for field in self.fields)
+        steady = type(self) is Struct and made_plainly(self.cls)
+        return steady and all(field.type.lasts(text) for field in self.fields)
 
     def shape(self) -> str:
         parts = " ".join(f"{field.label}={field.type.shape()}" for field in self.fields)
         return f"{{ {parts} }}" if parts else "{}"
+
+
+def made_plainly(cls: type) -> bool:
+    """Whether an instance of the dataclass *cls* is what its fields are given, and no more."""
+    return not hasattr(cls, "__post_init__") and all(f.init for f in dataclasses.fields(cls))
 
 
 def _field(cls: type[Any], field: dataclasses.Field[Any], hint: Any) -> Field:

@@ -43,7 +43,8 @@ from ngksock.plugin import NodeType
 KSOCKET_COOKIE: Final = 942710669
 KSOCKET_OWN_COOKIE: Final = 1750000200
 LISTEN, ACCEPT, CONNECT, UNACCEPT = 2, 3, 4, 2
-ASK: Final = Message(KSOCKET_COOKIE, ACCEPT)
+ASK: Final = Message(KSOCKET_COOKIE, ACCEPT, token=1 << 31)
+"""No message of a script has this token: what that accepts is not the listener's."""
 ALLOWED: Final = frozenset({"mkpeer", "connect", "name", "rmhook", "shutdown", "msg"})
 """Commands a script may have: those that shape the graph."""
 
@@ -178,16 +179,16 @@ class Listener(Node):
     def stop(self) -> None:
         """Accept no more; connections that come wait in the backlog, others go on."""
         self.backlog = None
-        socket = self.hooks.get("socket")
-        if self._asking and socket is not None:
-            self._asking = False
-            self.graph.send_hook(socket, Message(KSOCKET_OWN_COOKIE, UNACCEPT))
+        self._withdraw()
 
     @command(5, arg=UINT32)
     def setlimit(self, limit: int) -> None:
         """Set how many connections live at once; 0: as many as come."""
         self.limit = limit
-        self._ask()
+        if self._full:
+            self._withdraw()
+        else:
+            self._ask()
 
     @command(6, resp=Struct(Stats))
     def getstats(self) -> Stats:
@@ -214,14 +215,17 @@ class Listener(Node):
         self._start_tick()
 
     def rcvmsg(self, item: Item, lasthook: Hook | None) -> None:
-        """Take the replies of ksockets: who was accepted, which connect has ended."""
+        """Take the replies: who was accepted, which connect, or what else, has ended."""
         message = item.message
         if not message.is_response:
             super().rcvmsg(item, lasthook)
         elif message.cookie == KSOCKET_COOKIE and message.cmd == ACCEPT:
-            self._accepted(item.source)
+            if message.token == ASK.token:
+                self._accepted(item.source)
         elif message.cookie == KSOCKET_COOKIE and message.cmd == CONNECT:
             self._connected(message.token, INT32.unpack(message.data))
+        else:  # of a type that has its own word for a failure, and its own ways
+            self._connected(message.token, 0)
 
     # -- connections
 
@@ -232,7 +236,8 @@ class Listener(Node):
             self._asking
             or socket is None
             or self.backlog is None
-            or (self.limit and len(self.connections) >= self.limit)
+            or self._full
+            or self.graph.closing
         ):
             return
         self._asking = True
@@ -241,6 +246,18 @@ class Listener(Node):
         except OSError:
             self._asking = False
             raise
+
+    @property
+    def _full(self) -> bool:
+        """Whether there are as many connections as may be."""
+        return bool(self.limit) and len(self.connections) >= self.limit
+
+    def _withdraw(self) -> None:
+        """Ask no more for a connection."""
+        socket = self.hooks.get("socket")
+        if self._asking and socket is not None:
+            self._asking = False
+            self.graph.send_hook(socket, Message(KSOCKET_OWN_COOKIE, UNACCEPT))
 
     def _go_on(self) -> None:
         """Ask again; nobody is there to be told that this failed."""
@@ -311,7 +328,8 @@ class Listener(Node):
         known = os.strerror(errno)
         more = f"; {text}" if text and text != known else ""
         name = errorcode.get(errno, str(errno))
-        self._warn(f'connection {connection.node!r}: "{line}": {name} ({known}){more}')
+        where = f'"{line}": ' if line else ""
+        self._warn(f"connection {connection.node!r}: {where}{name} ({known}){more}")
         if connection.node.closing:  # by the script itself, which then made more
             self._sweep(connection)
         self.graph.rmnode(connection.node)

@@ -152,6 +152,7 @@ class Tee(Node):
         way.stats.in_octets += packet.len
         failed: OSError | None = None
         if way.copy is not None:
+            sender = hook.peer
             try:
                 way.copy.send_data(packet)
             except OSError as error:
@@ -159,6 +160,9 @@ class Tee(Node):
             else:
                 way.copy_stats.out_frames += 1
                 way.copy_stats.out_octets += packet.len
+            if self.closing and sender.valid:
+                sender.deliver(packet)  # who got the copy ended us: our neighbours are joined
+                return
         if way.onward is not None:
             way.onward_stats.out_frames += 1
             way.onward_stats.out_octets += packet.len
@@ -175,11 +179,14 @@ class Tee(Node):
         way.stats.in_frames += count
         way.stats.in_octets += batch.nbytes
         if way.copy is not None:
-            before = sum(way.copy.drops.values())
+            sender, before = hook.peer, sum(way.copy.drops.values())
             way.copy.send_batch(batch)
             lost = min(sum(way.copy.drops.values()) - before, count)
             way.copy_stats.out_frames += count - lost
             way.copy_stats.out_octets += batch.nbytes * (count - lost) // max(count, 1)
+            if self.closing and sender.valid:
+                sender.deliver(batch)
+                return
         if way.onward is not None:
             way.onward_stats.out_frames += count
             way.onward_stats.out_octets += batch.nbytes

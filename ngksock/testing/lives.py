@@ -115,16 +115,21 @@ def check_edits(kind: INodeType, hooks: Sequence[str], seconds: float) -> None:
             far.forget()
             when = f"between {into} and {out} of a live link"
             if not errno_of(insert, graph, ends[0], kind.name, into, out, "new"):
-                node = graph.names["new"]
+                node = ends[0].peer.node
                 if busy:
                     errno_of(near.send, "x", b"1")
                     far.send_batch("y", [b"2", b"3"])
                     stage.sandbox.pass_time(seconds)
-                errno_of(bypass, graph, node, into, out)
+                linked = ends[0].peer, ends[1].peer
+                refused = errno_of(bypass, graph, node, into, out)
+                kept = (ends[0].peer, ends[1].peer) == linked
                 graph.rmnode(node)
                 stage.sandbox.settle()
-            if (ends[0].peer, ends[1].peer) != ends[::-1]:
-                break  # it could not be taken out, and its end cut the link
+                if refused:
+                    assert kept, f"put {when}, it refuses to be taken out and changes that"
+                    break  # its end cuts the link
+            whole = (ends[0].peer, ends[1].peer) == ends[::-1]
+            assert whole, f"put {when}, it has cut that"
             told = [one for one in (*near.events, *far.events) if one[0] in EDITED]
             assert not told, f"put {when}, it has its neighbours told {told}"
             far.received.clear()

@@ -46,13 +46,6 @@ TURNS: Final = 1000
 GRAPH: Final = Path(__file__).with_name("graphs") / "forward.ng"
 
 
-class Carried:
-    """What a relay carries, which nobody asks for here."""
-
-    packets = 0
-    bytes = 0
-
-
 class Bystander:
     """
     Both far ends, and the reactor that a relay between them runs on.
@@ -81,14 +74,6 @@ class Bystander:
                 return
             self.reactor.iterate(0)
         raise TimeoutError("a connection was not relayed")
-
-    def open(self, port: int) -> tuple[socket.socket, socket.socket]:
-        """Return both ends of a new connection over *port*, after a byte each way."""
-        near = self.begin(port)
-        far = self.answer()
-        self.spin(lambda: _has(near))
-        near.recv(1)
-        return near, far
 
     def begin(self, port: int) -> socket.socket:
         """Connect to *port* and send a byte."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import struct
 from collections.abc import Callable
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
-from ngksock.kpi import SocketKPI
+from ngksock.kpi import Socket, SocketKPI
 from ngksock.kpi import constants as c
 from ngksock.kpi.sockbuf import RcvBuf
 from ngksock.packet import Batch, Packet
@@ -144,6 +145,57 @@ class PausedTests(EndCase):
     async def test_ours_first(self) -> None:
         """Our end, then theirs, is no reset either."""
         await self.ends(True)
+
+
+class WatchTests(EndCase):
+    """What the watch finds out is told to owners, who may do anything."""
+
+    async def reset(self, count: int) -> tuple[Clock, list[Owner]]:
+        """Return streams that were half-closed, and then reset, which nobody knows yet."""
+        clock = Clock()
+        kpi = SocketKPI(reactor, clock)
+        self.addCleanup(kpi.closeall)
+        owners = []
+        for _ in range(count):
+            owner, peer = await self.plain(kpi)
+            peer.shutdown(socket.SHUT_WR)
+
+            def ended(owner: Owner = owner) -> bool:
+                clock.advance(0)
+                return owner.eof
+
+            await self.until(ended)
+            peer.setsockopt(SOL, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            owners.append(owner)
+            await self.until(lambda: tcp_state(driver(owners[-1].so).sock) == TCPS_CLOSE)
+        return clock, owners
+
+    async def test_closes_others(self) -> None:
+        """Who is told of a reset may close others that are looked at, and the look goes on."""
+        clock, owners = await self.reset(3)
+
+        def close(so: Socket, cookie: object, hint: int) -> None:
+            for other in owners[:2]:
+                if not self.is_closed(other.so):
+                    other.so.abort()
+
+        for owner in owners[:2]:
+            owner.so.catchevents(close, None, 0xFFFFFFFF)
+        clock.advance(10)
+        self.assertEqual([True] * 2, [self.is_closed(owner.so) for owner in owners[:2]])
+        self.assertEqual(errno.ECONNRESET, owners[2].error)
+        self.assertEqual([], clock.getDelayedCalls())
+
+    async def test_one_timer(self) -> None:
+        """There is one timer, even if whoever is told of a reset begins another watch."""
+        clock, (owner,) = await self.reset(1)
+        other, _peer = await self.plain(owner.so.kpi)
+        owner.so.catchevents(lambda so, cookie, hint: driver(other.so).pause(), None, 0xFFFFFFFF)
+        clock.advance(10)
+        self.assertEqual(1, len(clock.getDelayedCalls()))
+        other.so.abort()
+        self.assertEqual([], clock.getDelayedCalls())
 
 
 class TakeTests(KPITestCase):

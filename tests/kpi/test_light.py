@@ -7,13 +7,17 @@ import gc
 import os
 import socket
 import weakref
+from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from ngksock.kpi import Socket, SocketKPI
+from ngksock.kpi import Socket, SocketKPI, ways
 from ngksock.kpi import constants as c
 from ngksock.kpi.constants import MSG_DONTWAIT
 from ngksock.kpi.driver import Driver
@@ -156,6 +160,7 @@ class AcceptTests(KPITestCase):
             accepted = listener.so.accept(MSG_DONTWAIT, callback, self if callback else None)
             assert isinstance(accepted, tuple)
             new, name = accepted
+            self.assertIs(callback, new.so_rcv.upcall)
             client.sendbatch(packets(b"x"))
             own = Owner(new)
             await own.until(lambda own=own: own.received)
@@ -164,6 +169,58 @@ class AcceptTests(KPITestCase):
         self.assertEqual(errno.EWOULDBLOCK, self.errno_of(listener.so.accept, MSG_DONTWAIT))
         listener.so.close()
         self.assertEqual(errno.EBADF, self.errno_of(listener.so.accept, MSG_DONTWAIT))
+
+    async def test_in_order(self) -> None:
+        """The short way does not overtake a call that waits."""
+        so = self.listener().so
+        so.ioctl(c.FIONBIO, 0)
+        first = so.accept()
+        client = self.socket()
+        self.connect(client, so.getsockname())
+        self.assertTrue(driver(so).accept())
+        self.assertEqual(errno.EWOULDBLOCK, self.errno_of(so.accept, MSG_DONTWAIT))
+        assert isinstance(first, Deferred)
+        _, name = await first
+        self.assertEqual(client.getsockname(), name)
+
+    async def test_no_callback(self) -> None:
+        """What cannot be called is refused before there is a socket, or a connection to lose."""
+        listener = self.listener()
+        client = self.socket()
+        self.connect(client, listener.so.getsockname())
+        await listener.until(lambda: listener.so.so_comp)
+        before = set(self.kpi._sockets)
+        nonsense: Any = "nonsense"
+        self.assertEqual(errno.EINVAL, self.errno_of(listener.so.accept, 0, nonsense))
+        self.assertEqual(errno.EINVAL, self.errno_of(self.kpi.socket, INET, STREAM, 0, nonsense))
+        self.assertEqual(before, self.kpi._sockets)
+        self.accept(listener.so)
+
+
+class WayTests(KPITestCase):
+    def test_slip(self) -> None:
+        """A word in the environment that says nothing is logged, and the best way is taken."""
+        logged: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        self.patch(ways, "_log", Logger(observer=observe))
+        names = ("NGKSOCK_MMSG", "NGKSOCK_RELAY", "NGKSOCK_TLS")
+        self.patch(os, "environ", os.environ | dict.fromkeys(names, "of"))
+        kpi = SocketKPI(reactor)
+        relays = kpi.relays
+        assert relays is not None
+        self.assertEqual(("segments", True), (kpi.mmsg, relays.on))
+        self.assertEqual(
+            [
+                "NGKSOCK_MMSG is one of off, mmsg, segments, not 'of'; it is ignored",
+                "NGKSOCK_RELAY is one of off, fuse, splice, not 'of'; it is ignored",
+                "NGKSOCK_TLS is one of off, direct, not 'of'; it is ignored",
+            ],
+            sorted(logged),
+        )
 
 
 def _blocks(so: Socket) -> bool:

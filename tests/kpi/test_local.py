@@ -80,6 +80,19 @@ class PathTests(KPITestCase):
             so.close()
             self.assertTrue(os.path.exists(path))
 
+    def test_folder_gone(self) -> None:
+        """A socket closes whatever became of the folder its file was in."""
+        for again in (os.mkdir, lambda path: os.close(os.open(path, os.O_CREAT))):
+            folder = self.mktemp_short()
+            os.mkdir(folder)
+            so = self.socket(UNIX, DGRAM)
+            so.bind(f"{folder}/s")
+            os.unlink(f"{folder}/s")
+            os.rmdir(folder)
+            again(folder)
+            self.successResultOf(so.close())
+            self.assertEqual(set(), self.kpi._sockets)
+
     def test_mode(self) -> None:
         """The file has mode 0660, or the one asked for; the umask is as before."""
         mask = os.umask(0o022)

@@ -47,6 +47,11 @@ class Stubborn:
 
 
 class MmsgCase(KPITestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kpi = SocketKPI(reactor, mmsg="segments")  # whatever the environment says
+        self.addCleanup(self.kpi.closeall)
+
     def far(self, domain: int = INET) -> socket.socket:
         """Return a far end."""
         sock = socket.socket(domain, DGRAM)
@@ -102,6 +107,7 @@ class ChoiceTests(MmsgCase):
 
     def test_switch(self) -> None:
         """The switch is an argument, or the environment's, and has three positions."""
+        self.patch(sys.modules["os"], "environ", {})
         self.assertEqual("segments", SocketKPI(reactor).mmsg)
         self.assertEqual("mmsg", SocketKPI(reactor, mmsg="mmsg").mmsg)
         self.assertRaises(ValueError, SocketKPI, reactor, mmsg="on")

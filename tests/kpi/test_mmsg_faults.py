@@ -114,6 +114,51 @@ class SendTests(FaultCase):
             self.assertEqual([n.to_bytes(2) for n in range(sent)], self.seen(far, sent))
             self.assertEqual((sent, 2 * sent), (so.sndpackets, so.sndbytes))
 
+    def test_local_refusal(self) -> None:
+        """A local peer that is gone loses each datagram; the system tells why but once."""
+        lost = {errno.ECONNREFUSED: 1, errno.ENOTCONN: 2}
+        for way in WAYS:
+            so, far = self.of(way, UNIX), self.far(UNIX)
+            so.connect(far.getsockname())
+            far.close()
+            self.assertEqual(0, so.sendbatch(packets(b"a", b"b", b"c")), way)
+            self.assertEqual(lost, so.senderrors)
+            self.assertEqual(lost, so.takelosses())
+
+    def test_grown(self) -> None:
+        """A batch that nobody vouches for is sent as it is now, not as it was the last time."""
+        far = self.far()
+        for way in WAYS:
+            so = self.of(way)
+            so.connect(far.getsockname())
+            batch = packets(b"a", b"b", b"c")
+            self.assertEqual(3, so.sendbatch(batch), way)
+            batch.add(Packet(b"d"))
+            del batch[0]
+            self.assertEqual(3, so.sendbatch(batch))
+            self.assertEqual([b"a", b"b", b"c", b"b", b"c", b"d"], self.seen(far, 6))
+
+    def test_shared(self) -> None:
+        """A batch that several send is cut for each of them: by its targets, and its way."""
+        far, other = self.far(), self.far()
+        for first, second in (WAYS[1:], WAYS[:0:-1]):
+            one, two, loose = self.of(first), self.of(second), self.of(second)
+            one.connect(far.getsockname())
+            two.connect(far.getsockname())
+            batch = packets(*[bytes([number] * 9) for number in range(12)])
+            batch.tag(())
+            wanted = [packet.data for packet in batch]
+            self.assertEqual([12, 12], [one.sendbatch(batch), two.sendbatch(batch)])
+            self.assertEqual(wanted * 2, self.seen(far, 24))
+            batch.names = [far.getsockname(), other.getsockname()] * 6
+            self.assertEqual(12, loose.sendbatch(batch))
+            self.assertEqual(wanted[::2], self.seen(far, 6))
+            self.assertEqual(wanted[1::2], self.seen(other, 6))
+            batch.names = None
+            two.setsockopt(int(socket.IPPROTO_UDP), segments.UDP_SEGMENT, 0)
+            self.assertEqual([12, 12], [two.sendbatch(batch), one.sendbatch(batch)])
+            self.assertEqual(wanted * 2, self.seen(far, 24))
+
 
 class ReceiveTests(FaultCase):
     """In."""
@@ -166,6 +211,15 @@ class ReceiveTests(FaultCase):
             self.assertEqual(
                 (64, [slots.UDP_GRO]), (packet.len, [one[:2] for one in packet.control])
             )
+
+    def test_options_missing(self) -> None:
+        """Where an option of UDP is missing sockets are taken over all the same."""
+        self.patch(mmsg, "_THEIRS", (9999, *mmsg._THEIRS))
+        for theirs in (0, 9):
+            far = self.far()
+            far.setsockopt(socket.IPPROTO_UDP, segments.UDP_SEGMENT, theirs)
+            so = self.of("segments").kpi.adopt(far)
+            self.assertEqual(0 if theirs else segments.BYTES, driver(so).longest)
 
     def test_lost_name(self) -> None:
         """A round that was not looked at to the end does not shorten the names of the next."""
@@ -244,6 +298,37 @@ class ReceiveTests(FaultCase):
         batch = so.receivebatch(99)
         self.assertEqual(wanted[1:], [packet.data for packet in batch])
         self.assertEqual(([far.getsockname()] * 49, 98), (batch.names, batch.nbytes))
+
+    def test_named_and_not(self) -> None:
+        """What waits as the socket is connected keeps its sender; what the peer sends has none."""
+        for way in WAYS:
+            so, far, other = self.of(way), self.far(), self.far()
+            so.bind(ANY)
+            for _ in range(9):
+                other.sendto(b"o", so.getsockname())
+            driver(so).doRead()
+            so.connect(far.getsockname())
+            for _ in range(9):
+                far.sendto(b"f", so.getsockname())
+            driver(so).doRead()
+            first, rest = so.receivebatch(3), so.receivebatch(99)
+            self.assertEqual([other.getsockname()] * 3, first.names, way)
+            self.assertEqual([other.getsockname()] * 6 + [None] * 9, rest.names)
+            self.assertEqual([b"o"] * 6 + [b"f"] * 9, [packet.data for packet in rest])
+
+    def test_closed_meanwhile(self) -> None:
+        """A socket that its owner closes as it reads is not written to in the same turn."""
+        for way in WAYS:
+            so, far = self.of(way), self.far()
+            so.bind(ANY)
+            guest = driver(so)
+            guest._await_space()
+            so.setupcalls(lambda so, cookie, flags: so.close(), None, None, None)
+            far.sendto(b"x", so.getsockname())
+            guest.doRead()
+            self.assertEqual(-1, guest.sock.fileno(), way)
+            guest.doWrite()
+            self.assertNotIn(guest, reactor.getWriters())
 
     def test_sent_on(self) -> None:
         """What came in one piece leaves as well in each way, to a peer and by name."""

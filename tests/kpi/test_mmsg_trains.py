@@ -5,7 +5,9 @@ from __future__ import annotations
 import select
 import socket
 
-from ngksock.kpi import Socket, mmsg, segments, slots
+from twisted.internet import reactor
+
+from ngksock.kpi import Socket, SocketKPI, mmsg, segments, slots
 from ngksock.kpi import constants as c
 from ngksock.kpi.ancillary import Datagram
 from ngksock.packet import Packet
@@ -20,6 +22,8 @@ RECEIVED = 1 << 3 | 1 << 4
 class TrainTests(KPITestCase):
     def setUp(self) -> None:
         super().setUp()
+        self.kpi = SocketKPI(reactor, mmsg="segments")  # whatever the environment says
+        self.addCleanup(self.kpi.closeall)
         self.number = 0
 
     def ends(self, domain: int = INET) -> tuple[Socket, socket.socket]:
@@ -93,6 +97,18 @@ class TrainTests(KPITestCase):
             far.sendto(b"", so.getsockname())
             self.assertEqual([b"alone", b""], [packet.data for packet in self.taken(so)[0]])
             self.assertEqual(c.DGRAM_ROUND, driver(so).most)
+            self.check(so, far, 40, 60, 7)
+
+    def test_as_long(self) -> None:
+        """Trains as long as the datagrams before them are trains all the same."""
+        so, far = self.ends()
+        self.merging(so, far)
+        for number in range(20):
+            far.sendto(bytes([number] * 90), so.getsockname())
+        self.assertEqual(20, len(self.taken(so)[0]))
+        self.assertEqual((90, c.DGRAM_ROUND), (driver(so).apart, driver(so).most))
+        wanted = [data for _ in range(10) for data in self.train(so, far, 9, 10, 9)]
+        self.assertEqual(wanted, [packet.data for packet in self.taken(so)[0]])
 
     def test_mixed(self) -> None:
         """Trains and single datagrams of several senders come in order, each with its name."""
@@ -143,6 +159,10 @@ class TrainTests(KPITestCase):
         self.check(so, far, 100, 30, 10)
         far.sendto(b"alone", so.getsockname())
         self.assertEqual([b"alone"], [packet.data for packet in self.taken(so)[0]])
+        # Nor does one that comes first, set behind the back of the socket layer.
+        driver(so).sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+        self.assertFalse(driver(so).ancillary)
+        self.check(so, far, 100, 30, 10)
 
     def test_never(self) -> None:
         """Different sizes, rounds that are not full, local sockets: no trains are asked for."""

@@ -166,6 +166,10 @@ class EqualTests(TLSTestCase):
     async def test_chosen(self) -> None:
         """The guest serves unless told otherwise, or pyOpenSSL is another one than it knows."""
         self.assertTrue(USABLE)
+        environ = {name: value for name, value in os.environ.items() if name != "NGKSOCK_TLS"}
+        self.patch(os, "environ", environ)
+        self.kpi = SocketKPI(reactor)
+        self.addCleanup(self.kpi.closeall)
         one, two = await self.both({}, {})
         for owner in (one, two):
             self.assertIs(DirectRecords, type(driver(owner.so).records))

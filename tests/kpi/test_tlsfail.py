@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+import select
 from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet import reactor
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from ngksock.kpi import tlsfail, tlsrecord, tlsshake
 from ngksock.kpi.tls import TLSDriver
@@ -324,6 +327,24 @@ class StallTests(TLSTestCase):
         self.assertEqual(1, len(below.embryos))
         listener.so.close()
         one.so.abort()
+        clock.advance(0)
+        self.assertEqual([], clock.getDelayedCalls())
+
+    async def test_hung_up(self) -> None:
+        """A handshake that fails with what came before the hang-up is let go of once."""
+        clock = self.clocked()
+        listener = self.server()
+        below = driver(listener.so)
+        plain = await self.plain(listener.so.getsockname())
+        below.doRead()
+        (embryo,) = below.embryos
+        plain.so.sendbatch(packets(b"GET / HTTP/1.0\r\n\r\n"))
+        select.select([embryo], [], [], 10)
+        reactor.removeReader(embryo)  # as it does before it tells
+        embryo.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual({}, below.embryos)
+        self.assertEqual(1, len(self.logged))
+        listener.so.close()
         clock.advance(0)
         self.assertEqual([], clock.getDelayedCalls())
 

@@ -1,1 +1,7 @@
 """Tests of the graph core and of the ASCII form."""
+
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is: what is to be fast has a test of its own.
+settings.register_profile("ngksock", deadline=None)
+settings.load_profile("ngksock")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from errno import EADDRINUSE, EEXIST, EINVAL, ENOENT, ENOTCONN, ENXIO, EPERM
+from errno import EADDRINUSE, EEXIST, EINVAL, ENETDOWN, ENOENT, ENOTCONN, ENXIO, EPERM
 from functools import partial
 from typing import Any
 
 from ngksock.netgraph import Hook, Node, Packet
 from ngksock.netgraph.live import bypass, insert
-from ngksock.nodes.tee import tee
+from ngksock.nodes.tee import Tee, tee
 from ngksock.plugin import NodeType
 from tests.netgraph.rig import GraphTests, Life
 
@@ -33,7 +33,7 @@ class LiveTests(GraphTests):
     def setUp(self) -> None:
         super().setUp()
         self.log: list[str] = []
-        self.refuse: dict[str, Exception] = {}
+        self.refuse: dict[str, Any] = {}
         for label in ("one", "two", "mid"):
             self.add(NodeType(label, 77, partial(Seer, label, self.log, self.refuse)))
         self.add(tee)
@@ -304,6 +304,40 @@ class RefusedTests(LiveTests):
         self.assertIn(errno, (ENXIO, ENOTCONN))
         self.assertEqual([], [node for node in self.graph if node.type.name == "rash"])
         self.assert_whole()
+
+    def test_tee_ends_among_changes(self) -> None:
+        """A tee that ends as it is asked joins nothing: not what is linked anew, or gone."""
+
+        class Rash(Tee):
+            def connect(self, hook: Hook) -> None:
+                super().connect(hook)
+                if hook.name == "right":
+                    acts.pop()()
+                    self.graph.rmnode(self)
+
+        self.add(NodeType("rash", 1, Rash))
+        acts: list[Callable[[], object]] = [
+            lambda: insert(self.graph, self.out, "mid", "left", "right", "mid"),
+            lambda: None,
+        ]
+        self.refused(ENXIO, f"insert {{ {IN_OUT % 'rash'} }}")
+        self.assertEqual(ENXIO, self.errno(f"msg one: insert {{ {IN_OUT % 'rash'} }}"))
+        self.assertIs(self.out.peer, self.node("mid:").hooks["left"])
+        self.assertEqual(["a"], self.sends("a"))
+        acts.append(lambda: self.graph.rmhook(self.out))
+        self.assertEqual(ENXIO, self.errno(f"msg one: insert {{ {IN_OUT % 'rash'} }}"))
+        self.assertEqual((False, True), (self.out.valid, self.into.valid))
+        self.assertEqual(ENETDOWN, self.errno_of(lambda: self.out.send_data(Packet(b"lost"))))
+        self.assert_whole()
+
+    def test_interrupted(self) -> None:
+        """A Ctrl-C while the new node is asked leaves nothing of it either."""
+        self.refuse["connect mid"] = KeyboardInterrupt()
+        with self.assertRaises(KeyboardInterrupt):
+            insert(self.graph, self.out, "mid", "left", "right", "m")
+        self.refuse.clear()
+        self.assertEqual(3, len(self.graph.nodes))
+        self.assert_linked()
 
     def test_not_linked(self) -> None:
         """A hook that is just being made is not linked: ENOTCONN; of a node that ends: ENXIO."""

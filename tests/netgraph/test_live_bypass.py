@@ -131,6 +131,25 @@ class BypassTests(LiveTests):
         self.assertEqual(["a", "b"], got)
         self.assertEqual(["left2right"], list(self.node("t:").hooks))
 
+    def test_ended_by_an_onlooker(self) -> None:
+        """So does one that ends the tee; what is sent meanwhile goes past it."""
+        self.ngctl('msg one: insert { hook="out" type="tee" in="left" out="right" name="t" }')
+
+        def end(hook: Hook, packet: Packet) -> None:
+            self.ngctl("shutdown t:")
+
+        self.me.on_data = end
+        for send in (self.send, self.send_batch):
+            self.ngctl("connect . t: look left2right")
+            self.noted()
+            send("x", "a", "b")
+            got = [line[12:] for line in self.noted() if line.startswith("rcvdata two")]
+            self.assertEqual(["a", "b"], got)
+            self.assertNotIn("t", self.graph.names)
+            self.ngctl('msg one: insert { hook="out" type="tee" in="left" out="right" name="t" }')
+        self.assertEqual({}, self.out.drops)
+        self.assert_whole()
+
 
 class OrderTests(LiveTests):
     """What waits in the work list, and the words of flow."""

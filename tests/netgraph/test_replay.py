@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EINPROGRESS, EINVAL, EPERM
 from typing import Annotated, Any
 
@@ -16,14 +16,20 @@ from ngksock.netgraph.edges import mkpeer
 from ngksock.netgraph.layout import (
     INT32,
     STRING,
+    Counted,
+    CountedBytes,
+    FixedString,
+    Int32,
     Lexer,
     ParseType,
     Prefixed,
     Reader,
     Seen,
+    StringType,
     Struct,
     UInt16,
 )
+from ngksock.netgraph.message import GENERIC_COOKIE
 from ngksock.netgraph.replay import NoFiles, Replay, ScriptPort
 from ngksock.netgraph.scalars import IntType
 from ngksock.netgraph.session import Session
@@ -72,6 +78,55 @@ class Next(IntType):
 
 
 COUNTER = Counter()
+
+
+def grown() -> int:
+    """Return another number each time."""
+    return COUNTER.scan(Lexer("x"), {})
+
+
+@dataclass
+class Stamped:
+    """Has in its bytes what was not in the text."""
+
+    a: Int32
+
+    def __post_init__(self) -> None:
+        self.a += grown()
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Nobody can change it, and no two are the same."""
+
+    a: Int32
+    number: int = field(init=False, default_factory=grown)
+
+
+def so_many(seen: Seen) -> int:
+    """Return the length of an array, which is not always the same."""
+    return Counter.read_so_far % 3
+
+
+@dataclass
+class Sized:
+    """An array, as long as its layout likes."""
+
+    items: Annotated[list[int], Counted(INT32, so_many)]
+
+
+@dataclass
+class Octets:
+    """Bytes, as many as their layout likes."""
+
+    octets: Annotated[bytes, CountedBytes(so_many)]
+
+
+class Doubtful(StringType):
+    """Does not know whether its text lasts."""
+
+    def lasts(self, text: str) -> bool:
+        raise KeyError("bug")
 
 
 class Base(Node):
@@ -127,6 +182,30 @@ class Base(Node):
         """Take a number that grows."""
         self.note("following", value)
 
+    @command(10, arg=Struct(Stamped))
+    def stamped(self, value: Stamped) -> None:
+        """Take what its class has changed."""
+        self.note("stamped", value.a)
+
+    @command(11, arg=Struct(Numbered))
+    def numbered(self, value: Numbered) -> None:
+        """Take what its class has numbered."""
+        self.note("numbered", value.a, value.number)
+
+    @command(12, arg=Struct(Sized))
+    def sized(self, value: Sized) -> None:
+        """Take as many as there are."""
+        self.note("sized", tuple(value.items))
+
+    @command(13, arg=Struct(Octets))
+    def octets(self, value: Octets) -> None:
+        """Take as many as there are."""
+        self.note("octets", value.octets)
+
+    @command(5, cookie=GENERIC_COOKIE, arg=FixedString(32))
+    def unhook(self, value: str) -> None:
+        """Never be called: the number is that of rmhook, which all nodes have."""
+
     @command(9)
     def go(self) -> None:
         """End when the call is over."""
@@ -141,9 +220,19 @@ class Probe(Base):
         """Take a number."""
         self.note("number", value)
 
+    @command(14, arg=Doubtful())
+    def doubtful(self, value: str) -> None:
+        """Take a string."""
+        self.note("doubtful", value)
+
 
 class Other(Base):
-    """Has a message of that name, and of another form."""
+    """Has messages of those names, and of another form."""
+
+    @command(15, name="doubtful", arg=FixedString(8))
+    def sure(self, value: str) -> None:
+        """Take a string."""
+        self.note("sure", value)
 
     @command(1, arg=STRING)
     def number(self, value: str) -> None:
@@ -266,6 +355,7 @@ MESSAGES = [
     'pair { a=3 words=[ "x" "y z" ] }', "pair {}", "pair { b=1 }", "counter w", "following 3",
     'later "x"', "later", "refuse", "fail", "answer", "answer 1", "unknown", "shutdown",
     'mkpeer { type="probe" ourhook="m" peerhook="m" }', "nodeinfo", 'config', "textstatus",
+    "stamped { a=1 }", "numbered { a=1 }", "sized { }", "octets { }", 'doubtful "x"', 'unhook "a"',
     'name { name="said" }', "binary2ascii { }", 'rmhook { hook="a" }',
 ]  # fmt: skip
 LINE = st.one_of(
@@ -294,6 +384,10 @@ class EqualTests(SynchronousTestCase):
     @example(["msg . counter a", 'msg . pair { words=[ "a" ] }', 'msg . later "x"'], 3 * ["probe"])
     @example(["mkpeer probe a a", 'msg .:a later ""', "msg . number 3"], ["probe", "other"])
     @example(["mkpeer other a a", "msg .:a following 2", "msg .a answer"], ["other", "probe"])
+    @example(["msg . stamped { a=1 }", "msg . numbered { a=2 }"], 3 * ["probe"])
+    @example(["msg . counter x", "msg . sized {}", "msg . octets {}"], 4 * ["probe"])
+    @example(['msg . doubtful "x"'], ["other", "probe", "other"])
+    @example(["mkpeer probe a a", 'msg . unhook "a"'], 2 * ["probe"])
     def test_equal(self, lines: list[str], kinds: list[str]) -> None:
         """Graphs, messages, tokens, errors, warnings: all as if a session had run the lines."""
         slow, fast = World(), World()

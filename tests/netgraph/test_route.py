@@ -88,6 +88,36 @@ class RouteTests(GraphTestCase):
             if "a" in self.local.hooks:
                 self.graph("rmhook a")
 
+    def test_looks(self) -> None:
+        """Either counter of a hook is true by itself."""
+        for name, count in (("packets", 2), ("bytes", 5)):
+            self.graph("mkpeer tee a left", "mkpeer .:a hole right h")
+            route = follow(self.out())
+            assert route is not None
+            route.fix(self.changed)
+            for rounds, hook in enumerate(route.hooks, 1):
+                route.packets, route.bytes = 2, 5
+                self.assertEqual(count * rounds, getattr(hook, name))
+            self.graph("rmhook a")
+
+    def test_cleared(self) -> None:
+        """What a tee has told and reset is told once, though it took a route."""
+        self.graph("mkpeer tee a left", "name .:a t", "mkpeer t: hole right h")
+        route = follow(self.out())
+        assert route is not None
+        route.fix(self.changed)
+        for count in (5, 7):
+            route.packets, route.bytes = 1, count
+            tee: Any = self.net.find("t:", self.local)[0]
+            stats = tee.getclrstats()
+            self.assertEqual((count, count), (stats.left.in_octets, stats.right.out_octets))
+
+    def test_refuses(self) -> None:
+        """There is none to a node that takes nothing any more."""
+        self.graph("mkpeer hole a h")
+        self.out().refuse()
+        self.assertIsNone(follow(self.out()))
+
     def test_tee(self) -> None:
         """An onlooker ends the route; another leads to the tee, and the old one comes back."""
         self.graph("mkpeer tee a left", "name .:a t", "mkpeer t: hole right h")

@@ -55,6 +55,24 @@ class DepthTests(GraphTests):
         self.assertEqual(1, len(self.reports))
         self.assertEqual({"EINVAL": 3}, self.hook("in", self.node("sink:")).peer.drop_names())
 
+    def test_batch_error(self) -> None:
+        """An errno out of rcvbatch is a bug, at once and beyond: all of the batch is lost."""
+
+        class Broken(Node):
+            def rcvbatch(self, hook: Hook, batch: Batch) -> None:
+                raise OSError(ENOBUFS, "which rcvbatch never raises")
+
+        self.add(NodeType("broken", 1, Broken))
+        self.ngctl("mkpeer broken y y")
+        for depth in (0, DEPTH):
+            self.graph.work.depth = depth
+            self.send_batch("y", "a", "b")
+            self.graph.work.depth = 0
+            self.turn(len(self.turns))
+            self.assertEqual({"EINVAL": 2}, self.hook("y").drop_names())
+            self.hook("y").drops.clear()
+        self.assertEqual(1, len(self.reports))
+
     def test_messages(self) -> None:
         """Messages sent below the depth are delivered when the outermost call returns."""
 

@@ -103,6 +103,7 @@ class End:
 def _small(inet: int) -> socket.socket:
     """Return a socket with small buffers, and segments that are small to them: none waits."""
     sock = socket.socket(inet, socket.SOCK_STREAM)
+    sock.settimeout(DEADLINE)  # a test that waits in vain ends
     sock.setsockopt(SOL, socket.SO_RCVBUF, SMALL)
     sock.setsockopt(SOL, socket.SO_SNDBUF, SMALL)
     if inet != socket.AF_UNIX:
@@ -224,18 +225,20 @@ class Facing:
 
     def settle(self, reads: bool = True) -> None:
         """Turn until nothing moves any more; the far ends read meanwhile if *reads*."""
-        quiet = 0
+        quiet, end = 0, self.reactor.seconds() + DEADLINE
         while quiet < QUIET:
-            moved = [end.push() for end in self.ends.values()]
+            assert self.reactor.seconds() < end, "it never settles"
+            moved = [far.push() for far in self.ends.values()]
             moved.append(self.turn(2))
             if reads:
-                moved += [end.read(1 << 17) for end in self.ends.values()]
+                moved += [far.read(1 << 17) for far in self.ends.values()]
                 moved += map(self._under_way, self._sockets())
             quiet = 0 if any(moved) else quiet + 1
 
     def _sockets(self) -> list[socket.socket]:
         nodes = (node.so.driver.sock for node in (self.near, self.far) if node.so is not None)
-        return [*nodes, *(end.sock for end in self.ends.values() if not end.over)]
+        # One that has read the end of file may have sent what is under way yet.
+        return [*nodes, *(end.sock for end in self.ends.values() if end.over in ("", "end"))]
 
     def _under_way(self, sock: socket.socket) -> bool:
         """Whether the other end's system has not taken all that *sock* sent."""

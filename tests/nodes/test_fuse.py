@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import errno as e
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections import deque
+from itertools import product
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ngksock.kpi import SocketKPI, pipes, relay
-from ngksock.kpi.pipes import Lent
-from ngksock.kpi.state import READ
+from ngksock.kpi import SocketKPI
 from ngksock.kpi.stream import StreamDriver
 from ngksock.nodes.ksocket.fuse import READS
 from ngksock.packet import Packet
-from tests.nodes.facing import SOL, Facing
+from tests.nodes.facing import SMALL, SOL, Facing
 
 BIG = bytes(range(256)) * 4000
 
@@ -123,6 +121,23 @@ class DecisionTests(FuseCase):
         self.assertIsNone(relays.fuse(near, far, tally, print))
         self.assertIsNone(relays.fuse(near, near, tally, print))
 
+    def test_beside(self) -> None:
+        """A source is not starved by another that feeds the same sink through the graph."""
+        for how in ("fuse", "splice"):
+            facing = self.facing(how, "tee")
+            facing.lines("connect . m0: beside right2left")
+            self.assertIsNotNone(facing.near._relay)
+            beside, far = facing.local.hooks["beside"], facing.far.so
+            facing.ends["client"].out += BIG
+            for _ in range(200):
+                while not beside.high and far.sndspace() > 0:
+                    beside.send_data(Packet(bytes(SMALL)))
+                facing.ends["client"].push()
+                facing.turn()
+                facing.ends["server"].read(20_000)
+            self.assertLess(300_000, facing.near.so.rcvbytes)
+            facing.settle()
+
 
 class TruthTests(FuseCase):
     """What is counted and told."""
@@ -160,6 +175,10 @@ class TruthTests(FuseCase):
             self.assertTrue(0 < facing.far.so.sndcount <= 512 * 1024)
             self.assertEqual(how == "splice", facing.far.so.driver.ahead is not None)
             self.assertLess(facing.near.so.rcvbytes, len(BIG))
+            before = facing.near.so.rcvbytes
+            facing.near.so.rcvd()  # as whoever takes what so_rcv was full of
+            facing.turn(9)
+            self.assertEqual(before, facing.near.so.rcvbytes)
             self.empty(facing)
             self.assertFalse(facing.near.held)
             self.assertNotIn("held", facing.near.status())
@@ -176,12 +195,12 @@ class TruthTests(FuseCase):
     def test_refused(self) -> None:
         """What the sink cannot send is one packet lost, counted on the hook before it, as EPIPE."""
         facing = self.facing("fuse", "tee")
-        drops = facing.made[0].hooks["right"].drops
+        drops, far = facing.made[0].hooks["right"].drops, facing.far.so
         facing.ends["client"].out += b"lost"
         facing.ends["client"].push()
-        facing.far.so.driver.sock.shutdown(socket.SHUT_WR)  # behind our back: EPIPE follows
+        far.driver.sock.shutdown(socket.SHUT_WR)  # behind our back: EPIPE follows
         facing.until(lambda: facing.near.so is None or facing.near.so.rcvbytes == 4)
-        self.assertEqual({e.EPIPE: 1}, drops)
+        self.assertEqual(({e.EPIPE: 1}, 0, 0), (drops, far.sndpackets, far.sndbytes))
 
     def test_urgent(self) -> None:
         """An urgent byte is left out and stops nothing, copied or spliced."""
@@ -233,6 +252,21 @@ class DoubtTests(FuseCase):
         facing.ends["client"].out += b"second"
         self.empty(facing, b"first second")
 
+    def test_left(self) -> None:
+        """Whoever waits to read or to send, or for an urgent byte, has the driver read."""
+        facing = self.facing("fuse")
+        near, far = facing.near.so, facing.far.so
+        for what, name, doubt in (
+            (near.so_rcv, "waits", deque()),
+            (far.so_snd, "waits", deque()),
+            (near.so_rcv, "drop", True),
+            (near.driver, "urgent", b""),
+        ):
+            self.assertTrue(facing.near._relay.carry(), name)
+            patch = self.patch(what, name, doubt)
+            self.assertFalse(facing.near._relay.carry(), name)
+            patch.restore()
+
     def test_own_end(self) -> None:
         """After our own end of file what comes is lost as ever, and the other way lives on."""
         for how in ("off", "fuse"):
@@ -249,17 +283,30 @@ class DoubtTests(FuseCase):
 
     def test_unfused_full(self) -> None:
         """An edge that changes while a pipe is full: the source is held by the graph then."""
-        for how in ("fuse", "splice"):
+        for how, mark in product(("fuse", "splice"), (5000, 1 << 18)):
             facing = self.facing(how, "tee")
-            self.fill(facing)
             far = facing.far
+            far.so.so_snd.hiwat = mark
+            self.fill(facing)
             full = far.so.sndspace() <= 0
+            self.assertTrue(full or mark > 5000)
             facing.lines("connect . m0: look left2right")
             self.assertIsNone(facing.near._relay)
             self.assertEqual(full, far._high)
             facing.settle(reads=False)
             self.assertTrue(facing.near.hook.high)
             self.empty(facing)
+
+    def test_both_full(self) -> None:
+        """A sink that has taken all does not let a source read on whose so_rcv is full."""
+        facing = self.facing("fuse")
+        self.fill(facing)
+        near = facing.near.so
+        self.patch(near.so_rcv, "full", True)
+        facing.far.so.driver.drained()
+        self.assertEqual((False, False), (facing.near.held, near.driver.reading))
+        near.rcvd()
+        self.empty(facing)
 
     def test_unfused_smaller(self) -> None:
         """So is it when the sink's buffer was made a smaller one than what is in it."""
@@ -296,156 +343,3 @@ class DoubtTests(FuseCase):
         facing.settle()
         self.assertEqual("ECONNRESET", facing.ends["client"].over)
         self.assertEqual(0, facing.kpi.relays.pipes._made)  # type: ignore[union-attr]
-
-
-class PipeTests(FuseCase):
-    """Pipes are few."""
-
-    def test_none(self) -> None:
-        """Without a pipe bytes are carried as before."""
-        facing = self.facing("splice")
-        self.patch(facing.kpi.relays.pipes, "lend", lambda: None)  # type: ignore[union-attr]
-        self.swaps(facing, BIG)
-
-    def refuse(self, facing: Facing, code: int, verb: str) -> list[int]:
-        """Have a *verb* of every pipe answer *code*; return where it is noted how often."""
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
-        asked: list[int] = []
-
-        class Refusing(Lent):
-            pass
-
-        def refuses(*args: Any) -> int:
-            asked.append(code)
-            raise OSError(code, "no")
-
-        def lend() -> Lent:
-            pool._made += 1
-            return Refusing(pool, *os.pipe2(os.O_NONBLOCK))
-
-        setattr(Refusing, verb, refuses)
-        self.patch(pool, "lend", lend)
-        return asked
-
-    def test_unable(self) -> None:
-        """Sockets, or processes, for which splice is not meant are asked but once, each way."""
-        for code in (e.EINVAL, e.ENOSYS, e.EPERM, e.EOPNOTSUPP):
-            for verb in ("fill", "send"):
-                facing = self.facing("splice")
-                asked = self.refuse(facing, code, verb)
-                self.swaps(facing, BIG)
-                self.assertEqual(2, len(asked))
-                self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
-
-    def test_short_of_memory(self) -> None:
-        """A system that is short of memory has not ended the connection."""
-        for code in (e.ENOMEM, e.ENOBUFS):
-            facing = self.facing("splice")
-            asked = self.refuse(facing, code, "fill")
-            self.swaps(facing, BIG)
-            self.assertLess(2, len(asked))
-
-    def test_broken(self) -> None:
-        """An error of the connection that splice is told of, and nobody else, ends it."""
-        facing = self.facing("splice")
-        self.refuse(facing, e.ETIMEDOUT, "fill")
-        for _ in range(2):
-            facing.ends["client"].out += BIG[:2000]
-            facing.settle()
-        self.assertEqual("ECONNRESET", facing.ends["server"].over)
-
-    def test_signal(self) -> None:
-        """Whoever wants to die of SIGPIPE, however late he says so, does not of a pipe of ours."""
-        facing = self.facing("splice")
-        before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        try:
-            self.swaps(facing, BIG)
-        finally:
-            signal.signal(signal.SIGPIPE, before)
-        self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
-
-    def test_last(self) -> None:
-        """A sink that takes nothing does not keep the last pipe from the others."""
-        self.patch(pipes, "_MOST", 1)
-        facing = self.facing("splice")
-        self.fill(facing)
-        driver = facing.far.so.driver
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
-        self.assertTrue(facing.far.so.sndcount)
-        self.assertEqual((None, 1), (driver.ahead, len(pool._idle)))
-        self.empty(facing)
-
-    def most(self, facing: Facing, beside: Callable[[], object]) -> int:
-        """Return what is moved at most in one wake while *beside* is done between any two."""
-        client, near = facing.ends["client"], facing.near.so
-        before = last = near.rcvbytes
-        client.out += BIG[:20_000]
-        client.push()
-        steps: list[int] = []
-        for _ in range(1000):
-            if near.rcvbytes == before + 20_000:
-                break
-            beside()
-            facing.turn()
-            steps.append(near.rcvbytes - last)
-            last = near.rcvbytes
-        self.empty(facing, BIG[:20_000])
-        facing.ends["server"].got.clear()
-        return max([step for step in steps if step][2:])  # nobody was beside the first
-
-    def test_rounds(self) -> None:
-        """What fills a splice is followed at once by more, unless anybody else does anything."""
-        self.patch(relay, "CHUNK", 1000)
-        self.patch(relay, "ALONE", 1)
-        facing = self.facing("splice")
-        facing.ends["client"].out += BIG[:9000]
-        facing.settle()
-        facing.ends["server"].got.clear()
-        relays: Any = facing.kpi.relays
-        server = facing.ends["server"].sock
-
-        def answer() -> None:
-            server.send(b"answer")
-
-        def other() -> None:
-            facing.far.so.post(READ, facing.far.so.so_rcv)
-
-        self.assertEqual(4000, self.most(facing, tuple))
-        self.assertEqual(1000, self.most(facing, answer))
-        self.assertEqual(1000, self.most(facing, other))
-        self.assertEqual(4000, self.most(facing, tuple))
-        facing.lines(f"shutdown [{facing.near.id:x}]:")
-        self.assertIsNone(relays.last)
-
-    def test_rounds_end(self) -> None:
-        """An end of file behind a splice that was filled is none but that."""
-        self.patch(relay, "CHUNK", 1000)
-        self.patch(relay, "ALONE", 1)
-        facing = self.facing("splice")
-        facing.ends["client"].out += BIG[:9000]
-        facing.settle()
-        facing.ends["client"].out += BIG[9000:11_000]
-        facing.ends["client"].shuts = True
-        facing.settle()
-        server = facing.ends["server"]
-        self.assertEqual((BIG[:11_000], "end"), (bytes(server.got), server.over))
-        server.out += b"answer"
-        facing.settle()
-        self.assertEqual(b"answer", facing.ends["client"].got)
-
-    def test_given_back(self) -> None:
-        """No pipe is lent beyond the bytes in it, nor kept when the last coupled relay ended."""
-        facing = self.facing("splice")
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
-        self.swaps(facing, BIG)
-        self.assertEqual((2, True), (pool._users, pool._made == len(pool._idle) > 0))
-        facing.lines(f"shutdown [{facing.near.id:x}]:")
-        facing.settle()
-        self.assertEqual((0, 0, []), (pool._users, pool._made, pool._idle))
-
-    def test_sizes(self) -> None:
-        """The far ends see a reset where the buffers are the smallest there are."""
-        facing = self.facing("splice", couple=1)
-        for node in (facing.near, facing.far):
-            node.so.driver.sock.setsockopt(SOL, socket.SO_SNDBUF, 1)
-        self.swaps(facing, BIG[:100_000])

@@ -217,6 +217,7 @@ class EqualTests(SynchronousTestCase):
     @settings(max_examples=40 * MORE, deadline=None)
     @given(STEPS)
     @example([("write", "client", 300_000), ("turn", "", 9), ("shut", "client", 0)])
+    @example([("write", "server", 1), ("shut", "server", 0), ("write", "client", 70_000)])
     @example([("write", "client", 9), ("settle", "", 0), ("cut", "client", 0)])
     @example([("write", "client", 70_000), ("turn", "", 2), ("edge", "insert", 0)])
     def test_plain(self, steps: list[tuple[str, str, int]]) -> None:

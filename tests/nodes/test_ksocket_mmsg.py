@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import socket
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock.kpi import SocketKPI
 from ngksock.netgraph import EOF, Batch, Packet, Tag
+from ngksock.nodes.ksocket import tags
+from ngksock.packet import Record
 from tests.nodes.reactive import UDP, ReactiveCase, inet
 
 COOKIE = 942710669
@@ -38,6 +42,43 @@ class WaysCase(ReactiveCase):
 
         await self.until(more)
         return got
+
+
+class TagTests(SynchronousTestCase):
+    """How a ksocket marks what it receives with where it came from."""
+
+    def marked(self, known: tags.AddressTags, *names: Any) -> Batch:
+        """Return datagrams of those senders, with their tags."""
+        batch = Batch(Record(b"x") for _ in names)
+        batch.names = list(names)
+        known.mark(batch, 7)
+        self.assertIsNone(batch.names)
+        return batch
+
+    def test_senders(self) -> None:
+        """Each answers to its sender, however many there are; only so many are remembered."""
+        self.patch(tags, "KNOWN_MAX", 3)
+        known = tags.AddressTags()
+        names = [("127.0.0.1", 5000 + number) for number in range(10)]
+        for _ in range(2):
+            for first, second in pairwise(names):
+                batch = self.marked(known, first, second)
+                found = [tags.destination(packet.tags, 7, 2) for packet in batch]
+                self.assertEqual([first, second], found)
+                self.assertLessEqual(len(known._known), 3)
+
+    def test_uniform(self) -> None:
+        """A batch of one sender, or of the peer, shares its tags, and is vouched for."""
+        known, one, two = tags.AddressTags(), ("127.0.0.1", 1), ("127.0.0.1", 2)
+        first, again = self.marked(known, one, one), self.marked(known, one, one)
+        self.assertIs(first[1].tags, again[0].tags)
+        self.assertEqual((True, True), (first.uniform, again.uniform))
+        self.assertFalse(self.marked(known, one, two).uniform)
+        nameless = self.marked(known, "", "")
+        self.assertEqual((True, ()), (nameless.uniform, nameless.tags()))
+        peers = Batch([Record(b"x")])
+        known.mark(peers, 7)
+        self.assertEqual((True, ()), (peers.uniform, peers.tags()))
 
 
 class RelayTests(WaysCase):
@@ -114,7 +155,7 @@ class RelayTests(WaysCase):
         await pass_on(20)
         self.assertIs(self.node("t4:").hooks["right"], node._route.hooks[-1])
         self.assertEqual([sent] * 8, seen())
-        self.assertEqual(sent, node.hook.packets)
+        self.assertEqual((sent, sent * 40), (node.hook.packets, node.hook.bytes))
         self.run_lines("connect . t2: copy left2right")
         self.assertIsNone(node._route)
         before = sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as e
 import socket
+from typing import Any
 
 from ngksock.netgraph.ngctl import LineError
 from ngksock.nodes.ksocket.address import SOCKADDR
@@ -302,6 +303,83 @@ class ConnectionTests(ListenerCase):
         first.close()
         peer.close()
         await self.until(lambda: self.stats()[1] == 1)
+
+    async def test_limit_lowered(self):
+        """A limit that is lowered holds for the next connection already."""
+        self.begin(ECHO)
+        first = self.client(self.name)
+        await self.echoed(first)
+        self.run_lines("msg door: setlimit 1")
+        second = self.client(self.name)
+        second.send(b"wait")
+        lower = self.node("door:socket").so
+        await self.until(lambda: lower.so_comp)
+        self.assertEqual((1, 1, 0, 0), self.stats())
+        self.run_lines("msg door: setlimit 2")
+        self.assertEqual(b"wait", await self.read(second, 4))
+        self.assertEqual((2, 2, 0, 0), self.stats())
+
+    async def test_graph_closed(self):
+        """When the graph is closed connections that wait are not let in where others end."""
+        self.begin(ECHO, "setlimit 1")
+        await self.echoed(self.client(self.name))
+        waiting = self.client(self.name)
+        lower = self.node("door:socket").so
+        await self.until(lambda: lower.so_comp)
+        self.net.close()
+        self.assertEqual({}, self.net.nodes)
+        self.assertEqual((1, 0, 0, 0), self.stats())
+        with self.assertRaises(ConnectionResetError):
+            await self.read(waiting, 1)
+
+    async def test_script_emptied(self):
+        """A connection for which there is no line any more has failed, and none is blamed."""
+        self.begin(ECHO)
+        await self.echoed(self.client(self.name))
+        self.run_lines("msg door: setscript { lines=[ ] }")
+        self.assertEqual(b"", await self.read(self.client(self.name), 1))
+        [report] = self.reports
+        self.assertIn("connection [6]: ENOTCONN (", report)
+
+    async def test_own_accept(self):
+        """What a socket of a script's own accepts is no connection of the listener's."""
+        self.begin(
+            f'"mkpeer hub h h" "mkpeer .:h ksocket k {TCP}" "msg .:h.k bind inet/127.0.0.1:0" '
+            '"msg .:h.k listen 5" "msg .:h.k accept"'
+        )
+        self.client(self.name)
+        await self.until(lambda: self.stats()[0])
+        inner: Any
+        [inner] = (node.hooks["k"].peer.node for node in self.net if "k" in node.hooks)
+        self.client(SOCKADDR.unparse(inner.getname()))
+        await self.until(lambda: inner.embryos)
+        self.client(self.name)
+        await self.until(lambda: self.stats() == (2, 2, 0, 0))
+        self.assertEqual([], self.reports)
+
+    async def test_neighbour(self):
+        """A connection that a script has another listener accept is that one's, and outlives it."""
+        self.run_lines(
+            "mkpeer listener other other",
+            "name .:other next",
+            f"mkpeer next: ksocket socket {TCP}",
+            "msg next:socket bind inet/127.0.0.1:0",
+            f"msg next: setscript {{ lines=[ {ECHO} ] }}",
+            "msg next: setlimit 1",
+            "msg next: start 5",
+        )
+        name = self.ask("next:socket", "getname")
+        await self.echoed(self.client(name))
+        waiting = self.client(name)
+        lower = self.node("next:socket").so
+        await self.until(lambda: lower.so_comp)
+        self.begin(f'{ECHO} "msg next: setlimit 0"')
+        client = self.client(self.name)
+        await self.echoed(client)
+        await self.echoed(waiting)
+        client.close()
+        await self.until(lambda: self.stats()[1] == 0)
+        await self.echoed(waiting)
 
 
 class RehearsalTests(GraphTestCase):

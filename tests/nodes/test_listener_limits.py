@@ -12,8 +12,11 @@ from typing import Any
 from twisted.internet import reactor
 
 from ngksock.kpi.sockopt import WORDS
+from ngksock.netgraph import Hook, Node, Packet, Reply, command_later
+from ngksock.netgraph.layout import INT32
 from ngksock.nodes.ksocket import kpi_of
 from ngksock.nodes.ksocket.address import SOCKADDR
+from ngksock.plugin import NodeType
 from ngksock.testing import RecordingNode, recorder
 from tests.nodes.reactive import TCP, UDP, ReactiveCase, inet
 from tests.nodes.test_listener import ECHO, OUT, ListenerCase
@@ -33,6 +36,21 @@ def cut(sock: socket.socket) -> None:
     """Close *sock* by a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+class Slow(Node):
+    """Begins what takes time; sends back what it gets."""
+
+    reply: Reply[int] | None = None
+
+    def rcvdata(self, hook: Hook, packet: Packet) -> None:
+        hook.send_data(packet)
+
+    @command_later(1, resp=INT32)
+    def begin(self, reply: Reply[int]) -> None:
+        """Begin."""
+        self.reply = reply
+        raise OSError(e.EINPROGRESS, "it takes time")
 
 
 class LimitCase(ListenerCase):
@@ -229,6 +247,22 @@ class TimeTests(LimitCase):
         await self.pause(0.01)
         await self.echoed(client)
         self.assertEqual((1, 1, 0, 0), self.stats())
+
+    async def test_own_type(self):
+        """What a node of any type begins, and answers later, is under way until it has."""
+        kind = self.net.types["slow"] = NodeType("slow", 1763800001, Slow)
+        self.begin('"mkpeer slow x x" "msg .:x begin"', "settimeouts { connect=800 }")
+        clients = [self.client(self.name) for _ in range(2)]
+        done, _ = await self.until(
+            lambda: self.stats()[0] == 2 and [n for n in self.net if n.type is kind]
+        )
+        assert done.reply is not None
+        done.reply(0)
+        self.patch(self.net, "clock", lambda: reactor.seconds() + 900)
+        self.door._look()
+        await self.ended(clients[1])
+        await self.echoed(clients[0])
+        self.assertEqual((2, 1, 0, 1), self.stats())
 
 
 class LeftTests(LimitCase):

@@ -187,8 +187,8 @@ class Car(Node):
             self._pump()
             raise OSError(
                 EBUSY,
-                f"car {self!r} holds {left} packets for a sink that takes none just now;"
-                " send bypass again when it does",
+                f"car {self!r} holds {left} packet{'s' * (left > 1)} for a sink that takes none"
+                " just now; send bypass again when it does",
             )
 
     def disconnect(self, hook: Hook) -> None:

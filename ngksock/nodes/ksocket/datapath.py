@@ -215,7 +215,7 @@ class DataPath(Node):
                 else:
                     route.packets += len(batch)
                     route.bytes += batch.nbytes
-                    route.hooks[-1].deliver(batch)
+                    route.hooks[-1].send_batch(batch)
         except BlockingIOError:
             return  # an upcall follows when there is more
         except OSError as error:

@@ -20,7 +20,8 @@ from ngksock.nodes.ksocket.datapath import DataPath
 if TYPE_CHECKING:
     from ngksock.kpi import Socket
     from ngksock.kpi.relay import Relay
-    from ngksock.netgraph import Hook
+    from ngksock.netgraph import Hook, Route
+    from ngksock.packet import Batch
 
 __all__ = ["Facing"]
 
@@ -34,12 +35,13 @@ READS: Final = 16
 class Facing(DataPath):
     """A data path that may be fused with one it faces."""
 
-    __slots__ = ("_far", "_reads", "_relay")
+    __slots__ = ("_far", "_fed", "_reads", "_relay")
 
     def __init__(self) -> None:
         super().__init__()
         self._relay: Relay | None = None
         self._far: Facing | None = None
+        self._fed: Route | None = None  # what a relay sends by our socket would take it
         self._reads = FIRST  # so many until it is asked
 
     @property
@@ -55,6 +57,13 @@ class Facing(DataPath):
         if not self._reads:
             self._reads = READS
             self._fuse()
+
+    def _send_stream(self, batch: Batch) -> None:
+        if self._fed is not None:
+            # A relay waits until so_snd is empty, which it never is while others
+            # fill it: by packets, all who feed us are held, and let go, alike.
+            self._fed.changed()
+        super()._send_stream(batch)
 
     def _takes_stream(self, hook: Hook) -> Socket | None:
         """Return the socket that sends what arrives by *hook*, if it is one for streams."""
@@ -82,7 +91,7 @@ class Facing(DataPath):
             return
         relay = relays.fuse(so, to, route, route.drop)
         if relay is not None:
-            self._relay, self._far = relay, far
+            self._relay, self._far, far._fed = relay, far, route
             route.fix(self._part)
 
     def _shorten(self, hook: Hook) -> None:
@@ -91,6 +100,7 @@ class Facing(DataPath):
             route = follow(hook)
             if route is not None and len(route.hooks) > 1:
                 self._route = route
+                route.counts = route.hooks[:-1]  # the last one is asked to send, and counts itself
                 route.fix(self._lengthen)
 
     def _lengthen(self) -> None:
@@ -102,6 +112,7 @@ class Facing(DataPath):
         relay, self._relay = self._relay, None
         far, self._far = self._far, None
         if relay is not None and far is not None:
+            far._fed = None
             relay.end()
             self.graph.work.call(far._speak_up)
 

@@ -280,8 +280,8 @@ class Pipe(Node):
             self._pump()
             raise OSError(
                 EBUSY,
-                f"pipe {self!r} holds {left} packets for a sink that takes none just now;"
-                " send bypass again when it does",
+                f"pipe {self!r} holds {left} packet{'s' * (left > 1)} for a sink that takes none"
+                " just now; send bypass again when it does",
             )
 
     def disconnect(self, hook: Hook) -> None:
