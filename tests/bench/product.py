@@ -15,7 +15,7 @@ from tests.bench.settings import HERE, ROOT
 __all__ = ["GRAPHS", "product", "refusal"]
 
 GRAPHS: Final[dict[str, list[str]]] = {
-    "forward": ["check", "bulk", "bulk16", "rr", "crr", "idle", "idle10k"],
+    "forward": ["check", "bulk", "bulk16", "cheap", "cheap16", "rr", "crr", "idle", "idle10k"],
     "ten": ["check", "bulk", "rr", "crr"],
     "tee": ["check", "bulk", "rr"],
     "tls": ["tls"],
