@@ -378,12 +378,7 @@ class StreamDriver(ListenDriver):
         error = folded(self.take_error())
         if not error:
             return  # what came before the end of file still waits to be read
-        upcalls = self.kpi.upcalls
-        upcalls.hold()
-        try:
-            self._lost(error)
-        finally:
-            upcalls.drain()
+        self._end_now(error)
 
     def _finish(self) -> None:
         """The attempt to connect has ended, well or not."""

@@ -25,6 +25,7 @@ from ngksock.netgraph.edges import connect
 from ngksock.netgraph.generic import READS
 from ngksock.netgraph.message import GENERIC_COOKIE, Item, Message
 from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.replay import NoFiles
 from ngksock.netgraph.session import Session
 from ngksock.nodes.socket import Socket, socket
 from ngksock.plugin import NodeType, available, find_type
@@ -143,24 +144,11 @@ def hops() -> Iterator[tuple[str, float]]:
 # -- control
 
 
-class Discard:
-    """No files; what is said is lost."""
-
-    def run(self, name: str) -> None:
-        raise FileNotFoundError(name)
-
-    def load(self, name: str, size: int) -> bytes:
-        raise FileNotFoundError(name)
-
-    def save(self, name: str, text: str) -> None:
-        raise FileNotFoundError(name)
-
-
 def _session(graph: Graph) -> Session:
     node, inbox = Socket(), deque[Item]()
     node.on_message = inbox.append
     graph.add(socket, node)
-    return Session(GraphPort(graph, node, inbox=inbox), _silent, _silent, Discard())
+    return Session(GraphPort(graph, node, inbox=inbox), _silent, _silent, NoFiles())
 
 
 def _lines(session: Session, *lines: str) -> Callable[[int], None]:

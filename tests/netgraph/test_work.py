@@ -11,21 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ngksock.netgraph import Graph, Item
 from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.replay import NoFiles
 from ngksock.netgraph.session import Session
 from ngksock.netgraph.structure import Struct
 from ngksock.nodes.socket import Socket, socket
 from ngksock.plugin import find_type
-
-
-class NoFiles:
-    def run(self, name: str) -> None:
-        raise FileNotFoundError(name)
-
-    def load(self, name: str, size: int) -> bytes:
-        raise FileNotFoundError(name)
-
-    def save(self, name: str, text: str) -> None:
-        raise FileNotFoundError(name)
 
 
 class WorkCase(SynchronousTestCase):

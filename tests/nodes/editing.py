@@ -12,6 +12,7 @@ from twisted.internet.epollreactor import EPollReactor
 from ngksock.kpi import SocketKPI
 from ngksock.netgraph import Graph, Hook, Node, Packet
 from ngksock.netgraph.port import GraphPort
+from ngksock.netgraph.replay import NoFiles
 from ngksock.netgraph.session import Session
 from ngksock.nodes.ksocket import kpi_of
 from ngksock.plugin import NodeType
@@ -58,22 +59,9 @@ def find(name: str) -> Any:
 def carry_out(graph: Graph, local: RecordingNode, said: list[str], lines: Sequence[str]) -> None:
     """Carry out *lines* of ngctl, from *local*."""
     port = GraphPort(graph, local, inbox=local.inbox)
-    session = Session(port, said.append, said.append, Unfiled())
+    session = Session(port, said.append, said.append, NoFiles())
     for line in lines:
         session.run(line)
-
-
-class Unfiled:
-    """There are no files here."""
-
-    def run(self, name: str) -> None:
-        raise FileNotFoundError(name)
-
-    def load(self, name: str, size: int) -> bytes:
-        raise FileNotFoundError(name)
-
-    def save(self, name: str, text: str) -> None:
-        raise FileNotFoundError(name)
 
 
 class Middles:
