@@ -151,6 +151,12 @@ class Facing:
         self.graph.add(recorder, self.local)
         self._connect(middle, family, fused)
 
+    @property
+    def pipes(self) -> Any:
+        """The pool of pipes; there is one in every way but "off"."""
+        assert self.kpi.relays is not None
+        return self.kpi.relays.pipes
+
     def _report(self, text: str, error: Exception | None) -> None:
         if error is None:
             self.reports.append(text)

@@ -342,4 +342,4 @@ class DoubtTests(FuseCase):
         facing.ends["server"].cut()
         facing.settle()
         self.assertEqual("ECONNRESET", facing.ends["client"].over)
-        self.assertEqual(0, facing.kpi.relays.pipes._made)  # type: ignore[union-attr]
+        self.assertEqual(0, facing.pipes._made)

@@ -22,12 +22,12 @@ class PipeTests(FuseCase):
     def test_none(self) -> None:
         """Without a pipe bytes are carried as before."""
         facing = self.facing("splice")
-        self.patch(facing.kpi.relays.pipes, "lend", lambda: None)  # type: ignore[union-attr]
+        self.patch(facing.pipes, "lend", lambda: None)
         self.swaps(facing, BIG)
 
     def refuse(self, facing: Facing, code: int, verb: str) -> list[int]:
         """Have a *verb* of every pipe answer *code*; return where it is noted how often."""
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+        pool = facing.pipes
         asked: list[int] = []
 
         class Refusing(Lent):
@@ -53,7 +53,7 @@ class PipeTests(FuseCase):
                 asked = self.refuse(facing, code, verb)
                 self.swaps(facing, BIG)
                 self.assertEqual(2, len(asked))
-                self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
+                self.assertEqual(0, facing.pipes._users)
 
     def test_short_of_memory(self) -> None:
         """A system that is short of memory has not ended the connection."""
@@ -81,7 +81,7 @@ class PipeTests(FuseCase):
             facing.ends["client"].out += BIG[:2000]
             facing.settle()
         self.assertEqual({e.EPIPE: 1}, hook.drops)
-        self.assertEqual(0, facing.kpi.relays.pipes._made)  # type: ignore[union-attr]
+        self.assertEqual(0, facing.pipes._made)
         self.assertEqual("ECONNRESET", facing.ends["client"].over)
 
     def test_signal(self) -> None:
@@ -92,7 +92,7 @@ class PipeTests(FuseCase):
             self.swaps(facing, BIG)
         finally:
             signal.signal(signal.SIGPIPE, before)
-        self.assertEqual(0, facing.kpi.relays.pipes._users)  # type: ignore[union-attr]
+        self.assertEqual(0, facing.pipes._users)
 
     def test_last(self) -> None:
         """A sink that takes nothing does not keep the last pipe from the others."""
@@ -100,7 +100,7 @@ class PipeTests(FuseCase):
         facing = self.facing("splice")
         self.fill(facing)
         driver = facing.far.so.driver
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+        pool = facing.pipes
         self.assertTrue(facing.far.so.sndcount)
         self.assertEqual((None, 1), (driver.ahead, len(pool._idle)))
         self.empty(facing)
@@ -166,7 +166,7 @@ class PipeTests(FuseCase):
     def test_given_back(self) -> None:
         """No pipe is lent beyond the bytes in it, nor kept when the last coupled relay ended."""
         facing = self.facing("splice")
-        pool: Any = facing.kpi.relays.pipes  # type: ignore[union-attr]
+        pool = facing.pipes
         self.swaps(facing, BIG)
         self.assertEqual((2, True), (pool._users, pool._made == len(pool._idle) > 0))
         facing.lines(f"shutdown [{facing.near.id:x}]:")
